@@ -1,0 +1,193 @@
+/* URLs, origins and header lists. See http.h. */
+#include "http.h"
+
+#include "alloc.h"
+#include "mask.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static CURLU *parse(const char *url) {
+  CURLU *u = curl_url();
+  if (u != NULL && curl_url_set(u, CURLUPART_URL, url, 0) != CURLUE_OK) {
+    curl_url_cleanup(u);
+    return NULL;
+  }
+  return u;
+}
+
+void pai_http_mask(const char *text, char *out, size_t size) {
+  pai_buf masked;
+  pai_buf_init(&masked, (size_t)1 << 20);
+  // a secret must not be cut in half before it is looked for
+  int rc = pai_mask_text(NULL, text, strlen(text), &masked, NULL);
+  snprintf(out, size, "%.*s", rc < 0 ? 0 : (int)masked.len, rc < 0 ? "" : masked.data);
+  pai_buf_free(&masked);
+}
+
+void pai_http_show_url(const char *url, char *out, size_t size) {
+  char *whole = NULL;
+  CURLU *u = parse(url);
+  bool user = false;
+  if (u != NULL) {
+    char *name = NULL;
+    user = curl_url_get(u, CURLUPART_USER, &name, 0) == CURLUE_OK;
+    curl_free(name);
+    curl_url_set(u, CURLUPART_USER, user ? "***" : NULL, 0);
+    curl_url_set(u, CURLUPART_PASSWORD, NULL, 0);
+    curl_url_set(u, CURLUPART_QUERY, NULL, 0);
+    curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0);
+    curl_url_get(u, CURLUPART_URL, &whole, 0);
+  }
+  pai_http_mask(whole != NULL ? whole : "(not a URL)", out, size);
+  curl_free(whole);
+  curl_url_cleanup(u);
+}
+
+static bool same_part(CURLU *a, CURLU *b, CURLUPart part) {
+  char *x = NULL, *y = NULL;
+  bool same = curl_url_get(a, part, &x, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+              curl_url_get(b, part, &y, CURLU_DEFAULT_PORT) == CURLUE_OK && strcasecmp(x, y) == 0;
+  curl_free(x);
+  curl_free(y);
+  return same;
+}
+
+bool pai_http_same_origin(const char *a, const char *b) {
+  CURLU *x = parse(a), *y = parse(b);
+  bool same = x != NULL && y != NULL && same_part(x, y, CURLUPART_SCHEME) &&
+              same_part(x, y, CURLUPART_HOST) && same_part(x, y, CURLUPART_PORT);
+  curl_url_cleanup(x);
+  curl_url_cleanup(y);
+  return same;
+}
+
+static bool is_loopback(CURLU *u) {
+  char *host = NULL;
+  bool is = curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+            (strcasecmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
+             strcmp(host, "[::1]") == 0);
+  curl_free(host);
+  return is;
+}
+
+int pai_http_check_url(const char *url, bool *loopback, pai_error *err) {
+  CURLU *u = parse(url);
+  char *scheme = NULL;
+  bool fits = u != NULL && curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+              (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
+  *loopback = fits && is_loopback(u);
+  curl_free(scheme);
+  curl_url_cleanup(u);
+  if (fits)
+    return 0;
+  char shown[120];
+  pai_http_show_url(url, shown, sizeof shown);
+  return pai_error_set(err, PAI_E_ARG, "%s: not an http or https URL", shown);
+}
+
+char *pai_http_without_user(const char *url) {
+  CURLU *u = parse(url);
+  if (u == NULL)
+    return NULL;
+  char *whole = NULL, *copy = NULL;
+  curl_url_set(u, CURLUPART_USER, NULL, 0);
+  curl_url_set(u, CURLUPART_PASSWORD, NULL, 0);
+  if (curl_url_get(u, CURLUPART_URL, &whole, 0) == CURLUE_OK)
+    copy = pai_strndup(whole, strlen(whole));
+  curl_free(whole);
+  curl_url_cleanup(u);
+  return copy;
+}
+
+int pai_http_escape(pai_buf *out, const char *text, size_t len) {
+  static const char hex[] = "0123456789ABCDEF";
+  for (size_t i = 0; i < len; i++) {
+    unsigned char c = (unsigned char)text[i];
+    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                 (c != '\0' && strchr("-._~", c) != NULL);
+    char coded[3] = {'%', hex[c >> 4], hex[c & 15]};
+    int rc = plain ? pai_buf_add(out, &text[i], 1) : pai_buf_add(out, coded, 3);
+    if (rc < 0)
+      return rc;
+  }
+  return 0;
+}
+
+bool pai_http_is_harmless(const char *header) {
+  static const char *const names[] = {
+      "accept", "accept-language", "content-type", "user-agent", "range", "if-none-match", NULL};
+  for (const char *const *n = names; *n != NULL; n++)
+    if (strcasecmp(*n, header) == 0)
+      return true;
+  return false;
+}
+
+// One block holds libcurl's node and the text, so that freeing the list can wipe it.
+typedef struct node {
+  struct curl_slist item;
+  size_t wipe; // bytes of text to wipe
+  char text[];
+} node;
+
+// A value of NULL leaves the header out, also where libcurl would add it.
+static int add_node(struct curl_slist ***tail, const pai_http_header *h) {
+  // libcurl's ways to say "without this header" and "with an empty value"
+  const char *between = h->value == NULL ? ":" : h->value_len == 0 ? ";" : ": ";
+  size_t before = strlen(h->name) + strlen(between) + strlen(h->prefix);
+  node *n = pai_alloc(sizeof *n + before + h->value_len + 1);
+  if (n == NULL)
+    return PAI_E_NOMEM;
+  snprintf(n->text, before + 1, "%s%s%s", h->name, between, h->prefix);
+  if (h->value_len > 0)
+    memcpy(n->text + before, h->value, h->value_len);
+  n->text[before + h->value_len] = '\0';
+  n->wipe = h->secret ? before + h->value_len : 0;
+  n->item = (struct curl_slist){.data = n->text};
+  **tail = &n->item;
+  *tail = &n->item.next;
+  return 0;
+}
+
+void pai_http_free_list(struct curl_slist *list) {
+  while (list != NULL) {
+    node *n = (node *)list;
+    list = list->next;
+    explicit_bzero(n->text, n->wipe);
+    pai_free(n);
+  }
+}
+
+int pai_http_make_list(const pai_http_options *o, bool own_origin, bool with_body,
+                       struct curl_slist **out) {
+  struct curl_slist *list = NULL, **tail = &list;
+  bool typed = false, agent = false;
+  int rc = 0;
+  for (size_t i = 0; i < o->header_count && rc == 0; i++) {
+    const pai_http_header *h = &o->headers[i];
+    bool is_type = strcasecmp(h->name, "content-type") == 0;
+    if (!own_origin && (h->secret || !pai_http_is_harmless(h->name)))
+      continue;
+    if (is_type && !with_body)
+      continue;
+    typed = typed || is_type;
+    agent = agent || strcasecmp(h->name, "user-agent") == 0;
+    rc = add_node(&tail, h);
+  }
+  static const pai_http_header no_type = {.name = "Content-Type", .prefix = ""};
+  static const pai_http_header no_expect = {.name = "Expect", .prefix = ""};
+  static const pai_http_header our_agent = {"User-Agent", "", "pai", 3, false};
+  if (rc == 0 && !typed)
+    rc = add_node(&tail, &no_type); // libcurl would call it a form
+  if (rc == 0 && !agent)
+    rc = add_node(&tail, &our_agent);
+  if (rc == 0)
+    rc = add_node(&tail, &no_expect);
+  if (rc < 0) {
+    pai_http_free_list(list);
+    list = NULL;
+  }
+  *out = list;
+  return rc;
+}

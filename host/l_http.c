@@ -1,0 +1,616 @@
+/* pai.http: options in, answer out; http.c does the work. A request is a userdata on its caller's
+ * stack, marked to be closed, so that however the caller ends (return, error, cancellation) the
+ * transfer ends with it. Strings and secrets that the request borrows are kept in its user value.
+ */
+#include "http.h"
+#include "l_buf.h"
+#include "l_json_call.h"
+#include "l_util.h"
+#include "secret.h"
+#include "task.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define REQUEST "pai.http.request"
+#define RESPONSE "pai.http.response"
+
+enum {
+  ARG = 1, // stack slots of l_request
+  SELF = 2,
+  KEEP = 3, // list of what the request borrows
+  BODY_MAX = 64 << 20,
+  HEADER_MAX = 1000,
+  OWN_HEADERS = 2 // Authorization and Content-Type
+};
+
+typedef struct request {
+  pai_http http;
+  pai_op op; // the await that is under way
+} request;
+
+int luaopen_pai_http(lua_State *L);
+
+static void on_wake(void *ud) {
+  request *r = ud;
+  pai_op_complete(&r->op);
+}
+
+static void on_cancel(pai_op *op) {
+  request *r = (request *)((char *)op - offsetof(request, op));
+  pai_http_cancel(&r->http);
+}
+
+static int request_gc(lua_State *L) {
+  request *r = luaL_checkudata(L, 1, REQUEST);
+  pai_http_end(&r->http);
+  return 0;
+}
+
+/* Options. */
+
+// Keeps the value on top of the stack alive as long as the request; pops it.
+static void keep(lua_State *L) {
+  lua_rawseti(L, KEEP, (lua_Integer)lua_rawlen(L, KEEP) + 1);
+}
+
+typedef struct value {
+  const char *data;
+  size_t len;
+  bool secret;
+} value;
+
+// Takes the value on top (kept and popped): a string, a number, or a secret.
+static value take_value(lua_State *L, const char *what) {
+  value v = {0};
+  const pai_secret *secret = pai_secret_test(L, -1);
+  if (secret != NULL) {
+    v.data = pai_secret_data(secret, &v.len);
+    v.secret = true;
+  } else if (lua_type(L, -1) == LUA_TSTRING || lua_type(L, -1) == LUA_TNUMBER) {
+    v.data = lua_tolstring(L, -1, &v.len);
+  } else {
+    luaL_error(L, "%s must be a string or a secret, not a %s", what, luaL_typename(L, -1));
+  }
+  keep(L);
+  return v;
+}
+
+// Field of the options or NULL; borrowed while the request lives.
+static const char *keep_string(lua_State *L, const char *name) {
+  const char *s = pai_l_opt_string(L, ARG, name, NULL);
+  if (s != NULL) {
+    lua_getfield(L, ARG, name);
+    keep(L);
+  }
+  return s;
+}
+
+static bool is_token(const char *s, size_t len) {
+  for (size_t i = 0; i < len; i++)
+    if (!isalnum((unsigned char)s[i]) && (s[i] == '\0' || strchr("!#$%&'*+-.^_`|~", s[i]) == NULL))
+      return false;
+  return len > 0;
+}
+
+typedef struct header_list {
+  pai_http_header *items;
+  size_t count;
+  size_t room;
+} header_list;
+
+static void add_header(lua_State *L, header_list *list, const char *name, value v) {
+  if (!is_token(name, strlen(name)))
+    luaL_error(L, "option 'headers': \"%s\" is no name of a header", name);
+  for (size_t i = 0; i < v.len; i++)
+    if (v.data[i] == '\r' || v.data[i] == '\n' || v.data[i] == '\0')
+      luaL_error(L, "option 'headers': the value of \"%s\" has a line end or a zero byte", name);
+  if (list->count >= list->room)
+    luaL_error(L, "option 'headers' changed while it was read");
+  list->items[list->count++] = (pai_http_header){name, "", v.data, v.len, v.secret};
+}
+
+// Makes room for the headers in the table on top (or nil) and for our own.
+static void make_room(lua_State *L, header_list *list) {
+  size_t n = OWN_HEADERS;
+  if (lua_istable(L, -1)) {
+    for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1))
+      n += lua_istable(L, -1) ? (size_t)lua_rawlen(L, -1) : 1;
+  }
+  if (n > HEADER_MAX)
+    luaL_error(L, "option 'headers': more than %d headers", HEADER_MAX);
+  list->items = lua_newuserdatauv(L, n * sizeof *list->items, 0);
+  list->room = n;
+  keep(L);
+}
+
+static void take_headers(lua_State *L, header_list *list) {
+  int type = lua_getfield(L, ARG, "headers");
+  if (type != LUA_TTABLE && type != LUA_TNIL)
+    luaL_error(L, "option 'headers' must be a table");
+  int headers = lua_gettop(L);
+  make_room(L, list);
+  if (type == LUA_TTABLE) {
+    for (lua_pushnil(L); lua_next(L, headers) != 0;) {
+      if (lua_type(L, -2) != LUA_TSTRING)
+        luaL_error(L, "option 'headers' must be a table from name to value");
+      const char *name = lua_tostring(L, -2);
+      lua_pushvalue(L, -2);
+      keep(L);
+      if (!lua_istable(L, -1)) {
+        add_header(L, list, name, take_value(L, "a header"));
+        continue;
+      }
+      lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+      for (lua_Integer i = 1; i <= n; i++) {
+        lua_rawgeti(L, -1, i);
+        add_header(L, list, name, take_value(L, "a header"));
+      }
+      lua_pop(L, 1);
+    }
+  }
+  lua_settop(L, headers - 1);
+}
+
+static bool has_header(const header_list *list, const char *name) {
+  for (size_t i = 0; i < list->count; i++)
+    if (strcasecmp(list->items[i].name, name) == 0)
+      return true;
+  return false;
+}
+
+static void take_bearer(lua_State *L, header_list *list) {
+  if (lua_getfield(L, ARG, "bearer") == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  if (has_header(list, "authorization"))
+    luaL_error(L, "options 'bearer' and an Authorization header exclude each other");
+  value v = take_value(L, "option 'bearer'");
+  add_header(L, list, "Authorization", v);
+  list->items[list->count - 1].prefix = "Bearer ";
+}
+
+static void take_basic(lua_State *L, pai_http_options *o, const header_list *list) {
+  int type = lua_getfield(L, ARG, "basic");
+  if (type == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  if (type != LUA_TTABLE)
+    luaL_error(L, "option 'basic' must be {user, secret}");
+  if (has_header(list, "authorization"))
+    luaL_error(L, "option 'basic' and another authorization exclude each other");
+  int basic = lua_gettop(L);
+  lua_rawgeti(L, basic, 1);
+  value user = take_value(L, "the user of option 'basic'");
+  lua_rawgeti(L, basic, 2);
+  value password = take_value(L, "the password of option 'basic'");
+  if (strlen(user.data) != user.len || strlen(password.data) != password.len ||
+      strchr(user.data, ':') != NULL)
+    luaL_error(L, "option 'basic': a zero byte, or a colon in the user");
+  o->user = user.data;
+  o->password = password.data;
+  lua_pop(L, 1);
+}
+
+static void take_body(lua_State *L, pai_http_options *o, header_list *list) {
+  bool json = lua_getfield(L, ARG, "json") != LUA_TNIL;
+  bool body = lua_getfield(L, ARG, "body") != LUA_TNIL;
+  if (json && body)
+    luaL_error(L, "options 'json' and 'body' exclude each other");
+  if (json) {
+    pai_l_push_json_function(L, "encode");
+    lua_pushvalue(L, -3);
+    lua_call(L, 1, 1);
+    lua_replace(L, -2);
+    if (!has_header(list, "content-type"))
+      add_header(L, list, "Content-Type", (value){"application/json", 16, false});
+  }
+  if (json || body) {
+    value v = take_value(L, "option 'body'");
+    o->body = v.data;
+    o->body_len = v.len;
+    o->body_secret = v.secret;
+    lua_pop(L, 1);
+  } else {
+    lua_pop(L, 2);
+  }
+}
+
+static void escape_onto(lua_State *L, pai_buf *url, const char *text, size_t len) {
+  if (pai_http_escape(url, text, len) < 0)
+    luaL_error(L, "the URL is too long");
+}
+
+// name at index -2 and value on top: adds "name=value", pops the value.
+static void add_parameter(lua_State *L, pai_buf *url, char *mark) {
+  size_t len;
+  if (pai_secret_test(L, -1) != NULL)
+    luaL_error(L, "option 'query': a secret cannot be part of a URL; use a header");
+  if (lua_type(L, -1) == LUA_TBOOLEAN) {
+    lua_pushstring(L, lua_toboolean(L, -1) ? "true" : "false");
+    lua_replace(L, -2);
+  }
+  if (lua_type(L, -1) != LUA_TSTRING && lua_type(L, -1) != LUA_TNUMBER)
+    luaL_error(L, "option 'query': a value must be a string, a number or a boolean");
+  if (pai_buf_add(url, mark, 1) < 0)
+    luaL_error(L, "the URL is too long");
+  *mark = '&';
+  const char *name = lua_tolstring(L, -2, &len);
+  escape_onto(L, url, name, len);
+  if (pai_buf_add(url, "=", 1) < 0)
+    luaL_error(L, "the URL is too long");
+  const char *text = lua_tolstring(L, -1, &len);
+  escape_onto(L, url, text, len);
+  lua_pop(L, 1);
+}
+
+static int compare_names(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+// The names of the table on top, sorted, as a userdata above it.
+static const char **push_names(lua_State *L, size_t *count) {
+  int table = lua_gettop(L);
+  size_t n = 0;
+  for (lua_pushnil(L); lua_next(L, table) != 0; lua_pop(L, 1), n++)
+    if (lua_type(L, -2) != LUA_TSTRING)
+      luaL_error(L, "option 'query' must be a table from name to value");
+  const char **names = lua_newuserdatauv(L, (n + 1) * sizeof *names, 0);
+  size_t i = 0;
+  for (lua_pushnil(L); lua_next(L, table) != 0; lua_pop(L, 1))
+    names[i++] = lua_tostring(L, -2);
+  qsort(names, n, sizeof *names, compare_names);
+  *count = n;
+  return names;
+}
+
+static const char *take_url(lua_State *L) {
+  const char *url = keep_string(L, "url");
+  if (url == NULL)
+    luaL_error(L, "option 'url' is missing");
+  int type = lua_getfield(L, ARG, "query");
+  if (type == LUA_TNIL) {
+    lua_pop(L, 1);
+    return url;
+  }
+  if (type != LUA_TTABLE)
+    luaL_error(L, "option 'query' must be a table");
+  int query = lua_gettop(L);
+  pai_buf *whole = pai_l_new_buf(L, 1 << 20);
+  lua_insert(L, query); // the buffer below the table
+  query++;
+  char mark = strchr(url, '?') != NULL ? '&' : '?';
+  if (pai_buf_add(whole, url, strcspn(url, "#")) < 0)
+    luaL_error(L, "the URL is too long");
+  size_t count;
+  const char **names = push_names(L, &count);
+  for (size_t i = 0; i < count; i++) {
+    lua_pushstring(L, names[i]);
+    if (lua_getfield(L, query, names[i]) != LUA_TTABLE) {
+      add_parameter(L, whole, &mark);
+    } else {
+      int list = lua_gettop(L);
+      lua_Integer n = (lua_Integer)lua_rawlen(L, list);
+      for (lua_Integer k = 1; k <= n; k++) {
+        lua_pushvalue(L, list - 1);
+        lua_rawgeti(L, list, k);
+        add_parameter(L, whole, &mark);
+        lua_pop(L, 1);
+      }
+      lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+  }
+  lua_settop(L, query);
+  pai_l_push_buf(L, whole);
+  url = lua_tostring(L, -1);
+  keep(L);
+  lua_settop(L, query - 2);
+  return url;
+}
+
+static void take_accept(lua_State *L, pai_http_options *o) {
+  int type = lua_getfield(L, ARG, "accept");
+  if (type == LUA_TSTRING && strcmp(lua_tostring(L, -1), "any") == 0) {
+    o->accept_any = true;
+  } else if (type == LUA_TTABLE) {
+    size_t n = (size_t)lua_rawlen(L, -1);
+    int *codes = lua_newuserdatauv(L, (n + 1) * sizeof *codes, 0);
+    for (size_t i = 0; i < n; i++) {
+      lua_rawgeti(L, -2, (lua_Integer)i + 1);
+      codes[i] = (int)luaL_checkinteger(L, -1);
+      lua_pop(L, 1);
+    }
+    o->accept = codes;
+    o->accept_count = n;
+    keep(L);
+  } else if (type != LUA_TNIL) {
+    luaL_error(L, "option 'accept' must be a list of statuses or \"any\"");
+  }
+  lua_settop(L, KEEP);
+}
+
+static const char *take_method(lua_State *L, const pai_http_options *o) {
+  const char *method = keep_string(L, "method");
+  if (method == NULL)
+    return o->body != NULL ? "POST" : "GET";
+  for (const char *c = method; *c != '\0'; c++)
+    if (!isupper((unsigned char)*c))
+      luaL_error(L, "option 'method' must be in capitals, such as \"GET\"");
+  if (*method == '\0' || strcmp(method, "CONNECT") == 0)
+    luaL_error(L, "option 'method' cannot be \"%s\"", method);
+  return method;
+}
+
+static int opt_count(lua_State *L, const char *name, lua_Integer def, lua_Integer most) {
+  lua_Integer n = pai_l_opt_integer(L, ARG, name, def);
+  if (n < 0 || n > most)
+    luaL_error(L, "option '%s' must be between 0 and %d", name, (int)most);
+  return (int)n;
+}
+
+static void take_options(lua_State *L, pai_http_options *o) {
+  header_list list = {0};
+  take_headers(L, &list);
+  take_bearer(L, &list);
+  take_basic(L, o, &list);
+  take_body(L, o, &list);
+  o->headers = list.items;
+  o->header_count = list.count;
+  o->url = take_url(L);
+  o->method = take_method(L, o);
+  take_accept(L, o);
+  o->unix_socket = keep_string(L, "unix_socket");
+  o->ca_file = keep_string(L, "ca_file");
+  o->proxy = keep_string(L, "proxy");
+  o->output = keep_string(L, "output");
+  o->timeout_ms = pai_l_opt_duration(L, ARG, "timeout", 30000);
+  o->connect_timeout_ms = pai_l_opt_duration(L, ARG, "connect_timeout", 5000);
+  o->retry_wait_ms = pai_l_opt_duration(L, ARG, "retry_wait", 500);
+  o->retries = opt_count(L, "retries", 0, 1000);
+  o->follow = opt_count(L, "follow", 0, 50);
+  o->stay = pai_l_opt_bool(L, ARG, "stay", false);
+  o->retry_any = pai_l_opt_bool(L, ARG, "retry_any", false);
+  o->max_body = (size_t)opt_count(L, "max_body", BODY_MAX, 0x7fffffff);
+  int on_data = lua_getfield(L, ARG, "on_data");
+  if (on_data != LUA_TNIL && on_data != LUA_TFUNCTION)
+    luaL_error(L, "option 'on_data' must be a function");
+  o->stream = on_data == LUA_TFUNCTION;
+  if (o->stream && o->output != NULL)
+    luaL_error(L, "options 'on_data' and 'output' exclude each other");
+  lua_settop(L, KEEP);
+}
+
+/* The answer. */
+
+static bool is_blank(char c) {
+  return c == ' ' || c == '\t';
+}
+
+// One header line without its end, into the table on top. A name that comes again is added to the
+// value before it.
+static void add_line(lua_State *L, const char *line, size_t len) {
+  const char *colon = memchr(line, ':', len);
+  if (colon == NULL)
+    return;
+  luaL_Buffer name;
+  size_t name_len = (size_t)(colon - line);
+  char *lower = luaL_buffinitsize(L, &name, name_len);
+  for (size_t i = 0; i < name_len; i++)
+    lower[i] = (char)tolower((unsigned char)line[i]);
+  luaL_pushresultsize(&name, name_len);
+  const char *from = colon + 1, *end = line + len;
+  while (from < end && is_blank(*from))
+    from++;
+  while (end > from && is_blank(end[-1]))
+    end--;
+  lua_pushvalue(L, -1);
+  if (lua_rawget(L, -3) == LUA_TSTRING) {
+    bool cookie = strcmp(lua_tostring(L, -2), "set-cookie") == 0;
+    lua_pushstring(L, cookie ? "\n" : ", "); // a cookie may hold a comma
+    lua_pushlstring(L, from, (size_t)(end - from));
+    lua_concat(L, 3);
+  } else {
+    lua_pop(L, 1);
+    lua_pushlstring(L, from, (size_t)(end - from));
+  }
+  lua_rawset(L, -3);
+}
+
+static void push_headers(lua_State *L, const pai_buf *head) {
+  const char *p = head->data, *end = p + head->len;
+  int lines = 0;
+  for (const char *c = p; c < end; c++)
+    lines += *c == '\n';
+  lua_createtable(L, 0, lines);
+  while (p < end) {
+    const char *eol = memchr(p, '\n', (size_t)(end - p));
+    size_t len = (size_t)((eol != NULL ? eol : end) - p);
+    size_t line_len = len > 0 && p[len - 1] == '\r' ? len - 1 : len;
+    if (line_len > 0)
+      add_line(L, p, line_len);
+    p += len + 1;
+  }
+}
+
+// Fields that the answer and the error of a wrong status have in common, into the table on top.
+static void set_answer(lua_State *L, request *r) {
+  pai_http *h = &r->http;
+  lua_pushinteger(L, h->status);
+  lua_setfield(L, -2, "status");
+  push_headers(L, &h->head);
+  lua_setfield(L, -2, "headers");
+  if (!pai_http_accepted(h) || (!h->o.stream && h->o.output == NULL)) {
+    lua_pushlstring(L, h->body.data, h->body.len);
+    lua_setfield(L, -2, "body");
+  }
+  if (h->followed) {
+    lua_pushstring(L, h->url);
+    lua_setfield(L, -2, "url");
+  }
+}
+
+static int response_json(lua_State *L) {
+  pai_l_push_json_function(L, "decode");
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_call(L, 1, 2);
+  return 2;
+}
+
+// res.json() and res:json() both work.
+static int response_index(lua_State *L) {
+  if (lua_type(L, 2) != LUA_TSTRING || strcmp(lua_tostring(L, 2), "json") != 0)
+    return 0;
+  lua_pushliteral(L, "body");
+  if (lua_rawget(L, 1) != LUA_TSTRING)
+    return luaL_error(L, "the answer has no body here: it went to on_data or to a file");
+  lua_pushcclosure(L, response_json, 1);
+  return 1;
+}
+
+static int push_failure(lua_State *L, request *r) {
+  pai_http *h = &r->http;
+  pai_l_fail(L, &h->err);
+  if (h->err.code == PAI_E_NETWORK && h->os_error != 0) {
+    lua_pushstring(L, strerrorname_np(h->os_error));
+    lua_setfield(L, -2, "errno");
+  }
+  if (h->tls_error) {
+    lua_pushboolean(L, false);
+    lua_setfield(L, -2, "retryable");
+    lua_pushboolean(L, true);
+    lua_setfield(L, -2, "tls");
+  }
+  return 2;
+}
+
+static int push_status_error(lua_State *L, request *r) {
+  pai_http *h = &r->http;
+  pai_error err;
+  char url[160];
+  pai_http_show_url(h->url, url, sizeof url);
+  pai_error_set(&err, PAI_E_PROTO, "%s %s: the server answered %d", h->method, url, h->status);
+  pai_l_fail(L, &err);
+  lua_pushliteral(L, "EHTTP");
+  lua_setfield(L, -2, "code");
+  lua_pushboolean(L, pai_http_is_retryable_status(h->status));
+  lua_setfield(L, -2, "retryable");
+  set_answer(L, r);
+  return 2;
+}
+
+static int push_result(lua_State *L, request *r) {
+  if (r->http.err.code != PAI_OK)
+    return push_failure(L, r);
+  if (!pai_http_accepted(&r->http))
+    return push_status_error(L, r);
+  lua_createtable(L, 0, 4);
+  set_answer(L, r);
+  luaL_setmetatable(L, RESPONSE);
+  return 1;
+}
+
+/* Waiting. */
+
+static int step(lua_State *L);
+
+// on_data has returned: false means that the caller has enough.
+static void data_taken(lua_State *L, request *r) {
+  bool enough = lua_isboolean(L, -1) && !lua_toboolean(L, -1);
+  lua_settop(L, KEEP);
+  if (enough)
+    pai_http_stop(&r->http);
+  else
+    pai_http_resume(&r->http);
+}
+
+static int data_taken_k(lua_State *L, int status, lua_KContext ctx) {
+  (void)status, (void)ctx;
+  data_taken(L, lua_touserdata(L, SELF));
+  return step(L);
+}
+
+static int woken_k(lua_State *L, int status, lua_KContext ctx) {
+  (void)status, (void)ctx;
+  return step(L);
+}
+
+static int step(lua_State *L) {
+  request *r = lua_touserdata(L, SELF);
+  pai_http *h = &r->http;
+  for (;;) {
+    pai_op_init(&r->op, on_cancel);
+    if (h->o.stream && h->body.len > 0 && pai_http_accepted(h) && h->err.code == PAI_OK) {
+      lua_getfield(L, ARG, "on_data");
+      lua_pushlstring(L, h->body.data, h->body.len);
+      pai_buf_clear(&h->body);
+      lua_callk(L, 1, 1, 0, data_taken_k);
+      data_taken(L, r);
+    } else if (h->done) {
+      return push_result(L, r);
+    } else if (!pai_op_ready(L, &r->op)) {
+      return pai_await(L, &r->op, 0, woken_k);
+    }
+  }
+}
+
+static int l_request(lua_State *L) {
+  static const char *const options[] = {
+      "url",     "method",  "headers",         "query",       "body",      "json",
+      "timeout", "output",  "connect_timeout", "unix_socket", "accept",    "max_body",
+      "on_data", "follow",  "retries",         "retry_wait",  "retry_any", "bearer",
+      "basic",   "ca_file", "proxy",           "stay",        NULL};
+  luaL_checktype(L, ARG, LUA_TTABLE);
+  lua_settop(L, ARG);
+  pai_l_check_options(L, ARG, options);
+  request *r = lua_newuserdatauv(L, sizeof *r, 1);
+  *r = (request){.http = {.wake = on_wake, .ud = r}};
+  luaL_setmetatable(L, REQUEST);
+  lua_createtable(L, 4, 0);
+  lua_pushvalue(L, KEEP);
+  lua_setiuservalue(L, SELF, 1);
+  pai_http_options o = {0};
+  take_options(L, &o);
+  lua_toclose(L, SELF);
+  pai_error err;
+  if (pai_http_start(&r->http, &o, &err) < 0)
+    return pai_l_fail(L, &err);
+  return step(L);
+}
+
+static const luaL_Reg functions[] = {
+    {"request", l_request},
+    {NULL, NULL},
+};
+
+static int library_gc(lua_State *L) {
+  (void)L;
+  pai_http_unuse();
+  return 0;
+}
+
+int luaopen_pai_http(lua_State *L) {
+  // made first, so it is finalised last
+  lua_newuserdatauv(L, 0, 0);
+  lua_newtable(L);
+  pai_http_use();
+  lua_pushcfunction(L, library_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_setfield(L, LUA_REGISTRYINDEX, "pai.http.library");
+  luaL_newmetatable(L, REQUEST);
+  lua_pushcfunction(L, request_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pushcfunction(L, request_gc);
+  lua_setfield(L, -2, "__close");
+  luaL_newmetatable(L, RESPONSE);
+  lua_pushcfunction(L, response_index);
+  lua_setfield(L, -2, "__index");
+  luaL_newlib(L, functions);
+  return 1;
+}

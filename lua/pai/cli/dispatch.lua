@@ -1,0 +1,120 @@
+-- Runs one command: its options, --help, the loop, and what an error says and which exit code it
+-- has.
+local args = require("pai.cli.args")
+local err = require("pai.err")
+local out = require("pai.out")
+
+local M = {}
+
+---Exit codes by the code of an error; what is not here is 1.
+local EXIT <const> = {
+  EUSAGE = 2,
+  ENOENT = 2,
+  EINPUT = 3,
+  ELEASE = 4,
+  EINTERNAL = 70,
+}
+
+---The exit code of an error.
+---@param e pai.Error
+---@return integer
+function M.exit_code(e)
+  return EXIT[e.code] or 1
+end
+
+---Says an error on standard error, or as JSON on standard output.
+---@param e any
+---@param opts table
+---@return integer exit code
+function M.report(e, opts)
+  e = err.wrap(e)
+  if opts.json and not opts.streamed then
+    local fields = {
+      code = e.code,
+      message = require("pai.text").utf8(e.message),
+      hint = e.hint,
+      problems = e.problems,
+      missing = e.missing,
+    }
+    out.stdout(require("pai.json").encode({ error = fields }) .. "\n")
+  end
+  local prefix = e.message:find("^USER_INPUT_REQUIRED") and "" or "pai: "
+  out.stderr(prefix .. e.message .. "\n")
+  if e.hint then
+    out.stderr("hint: " .. tostring(e.hint) .. "\n")
+  end
+  if e.code == "EINTERNAL" and e.trace then
+    out.stderr(e.trace .. "\n")
+  end
+  return M.exit_code(e)
+end
+
+-- A command of its own that the first word names: `pai runs show`.
+local function choose(command, argv)
+  local word = argv[1]
+  for _, sub in ipairs(command.commands or {}) do
+    if sub.name == word then
+      local inner = setmetatable({ parent = command.name }, { __index = sub })
+      return inner, table.move(argv, 2, #argv, 1, {})
+    end
+  end
+  if command.commands and word and word:sub(1, 1) ~= "-" then
+    local names = {}
+    for i, sub in ipairs(command.commands) do
+      names[i] = sub.name
+    end
+    local hint = require("pai.text").did_you_mean(word, names)
+    local list = table.concat(names, ", ")
+    err.raise("EUSAGE", ("pai %s has no '%s'%s; it has %s"):format(command.name, word, hint, list))
+  end
+  return command, argv
+end
+
+local function with_trace(fn, ...)
+  return xpcall(fn, function(e)
+    if type(e) == "string" then
+      return debug.traceback(e, 2)
+    end
+    return e
+  end, ...)
+end
+
+---Runs a command with its arguments.
+---@param command pai.cli.Command
+---@param argv string[]
+---@return integer exit code
+function M.run(command, argv)
+  local opts = {}
+  local ok, code = with_trace(function()
+    local chosen, rest = choose(command, argv)
+    local positional
+    positional, opts = args.parse(chosen, rest)
+    if opts.help then
+      require("pai.cli.help").command(chosen)
+      return 0
+    end
+    if not chosen.run then
+      require("pai.cli.help").command(chosen, 2)
+      return 2
+    end
+    if opts.state then
+      require("pai.state").set(opts.state)
+    end
+    if chosen.direct then
+      return chosen.run(positional, opts)
+    end
+    return require("pai.task").run(function()
+      local fine, result = with_trace(chosen.run, positional, opts)
+      if not fine then
+        error(result, 0)
+      end
+      return result
+    end)
+  end)
+  if ok then
+    return code
+  end
+  return M.report(code, opts)
+end
+
+return M

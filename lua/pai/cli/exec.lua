@@ -1,0 +1,134 @@
+-- pai exec: a command whose output is masked. Its exit code is passed on; 125, 126 and 127 are
+-- pai's own, as with env.
+local args = require("pai.cli.args")
+local err = require("pai.err")
+local out = require("pai.out")
+local task = require("pai.task")
+
+local M = {
+  name = "exec",
+  summary = "run a command with its output masked",
+  usage = "[--secret NAME ...] -- COMMAND [ARG ...]",
+  doc = "Everything that the command prints goes through the masker, which knows the values of "
+    .. "environment variables whose names look like secrets (…TOKEN, …KEY, …SECRET, …PASSWORD), "
+    .. "those named with --secret, and those of the .env file at the root of the git work tree. "
+    .. "Standard input and signals are passed on, and so is the exit code; 125 is a fault of "
+    .. "pai's, 126 a command that can't be run, 127 one that is not there. Output appears line by "
+    .. "line.",
+  raw = true,
+  options = {
+    { name = "secret", arg = "NAME", many = true, doc = "mask this environment variable's value" },
+  },
+  examples = {
+    { "pai exec -- env", "the environment without the secrets" },
+    { "pai exec --secret DB_URL -- make deploy", "with one more secret" },
+  },
+}
+
+local LOOKS_SECRET <const> = { "TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS" }
+
+local function looks_secret(name)
+  local upper = name:upper()
+  for _, word in ipairs(LOOKS_SECRET) do
+    if upper:sub(-#word) == word then
+      return true
+    end
+  end
+  return false
+end
+
+-- Names of the environment's variables. The values stay where they are.
+local function variable_names()
+  local f = io.open("/proc/self/environ", "rb")
+  local names = {}
+  if f then
+    for entry in f:read("a"):gmatch("[^\0]+") do
+      names[#names + 1] = entry:match("^([^=]+)=")
+    end
+    f:close()
+  end
+  return names
+end
+
+-- Opens what is to be masked; the masker keeps what it was told until the process ends.
+local function secrets(named)
+  local secret = require("pai.secret")
+  for _, name in ipairs(named or {}) do
+    local handle, e = secret.from_env(name)
+    if not handle then
+      err.raise("EUSAGE", "--secret " .. name .. ": " .. e.message)
+    end
+  end
+  for _, name in ipairs(variable_names()) do
+    local value = looks_secret(name) and os.getenv(name)
+    if value and #value >= 6 then
+      secret.from_env(name)
+    end
+  end
+  local dotenv = require("pai.recipe.dotenv")
+  local found = dotenv.inspect(require("pai.fs").cwd())
+  if found.check then
+    local check = found.check
+    out.stderr(("pai: not opened: %s; hint: %s\n"):format(check.measured, check.hint))
+  elseif found.exists then
+    dotenv.open(found.path)
+  end
+end
+
+local START_ERRORS <const> = { ENOENT = 127, EACCES = 126, ENOEXEC = 126 }
+
+local SIGNALS <const> =
+  { HUP = 1, INT = 2, QUIT = 3, ABRT = 6, KILL = 9, SEGV = 11, PIPE = 13, ALRM = 14, TERM = 15 }
+
+local function print_line(line, stream)
+  out.write(stream == "stderr" and 2 or 1, line, "\n")
+end
+
+local function print_json(line, stream)
+  local json, text = require("pai.json"), require("pai.text")
+  out.stdout(json.encode({ event = "line", stream = stream, text = text.utf8(line) }) .. "\n")
+end
+
+-- The code of a child that ended, as a shell gives it.
+local function code_of(r, e)
+  if r then
+    return r.code
+  elseif e.code == "EEXIT" and e.signal then
+    return 128 + (SIGNALS[tostring(e.signal):gsub("^SIG", "")] or 0)
+  end
+  out.stderr(("pai exec: %s\n"):format(e.message))
+  return 125
+end
+
+---@param words string[]
+---@param opts table
+---@return integer exit code
+function M.run(words, opts)
+  args.count(words, 1, math.huge, "COMMAND")
+  secrets(opts.secret)
+  local proc, e = require("pai.exec").start(words, {
+    inherit_env = true,
+    stdin = "inherit",
+    on_line = opts.json and print_json or print_line,
+    accept = "any",
+    max_output = 0,
+  })
+  if not proc then
+    out.stderr(("pai exec: %s\n"):format(e.message))
+    return START_ERRORS[e.code] or 125
+  end
+  local remove = task.on_signal(function(name)
+    if name ~= "SIGWINCH" then
+      proc:kill(name)
+    end
+  end)
+  local r, failure = proc:wait()
+  remove()
+  local code = code_of(r, failure)
+  if opts.json then
+    out.stdout(require("pai.json").encode({ event = "exit", code = code }) .. "\n")
+  end
+  return code
+end
+
+return M

@@ -1,0 +1,292 @@
+-- The engine's heart: which groups run, how runs end, and what is done around each commit.
+local err = require("pai.err")
+local flow = require("pai.engine.flow")
+local fs = require("pai.fs")
+local group = require("pai.engine.group")
+local logs = require("pai.engine.logs")
+local status = require("pai.engine.status")
+local task = require("pai.task")
+
+local M = {}
+
+-- What the pool gives when a workflow says nothing or more, in seconds.
+local DEFAULT_TIMEOUT <const> = 60 * 86400
+
+-- How often queue time-outs are looked at while something is queued.
+local QUEUE_CHECK <const> = "1s"
+
+-- Groups looked at in one pass; the first that does not fit ends it.
+local CANDIDATES <const> = 32
+
+---@class pai.engine.Engine
+---@field store pai.engine.Store
+---@field paths table root, real_root, runs, socket, log
+---@field sandbox {kind: string, reason: string?}
+---@field cores integer
+---@field runs table<integer, pai.engine.Run> groups under way by seq
+---@field stopping string? why
+local Engine = {}
+Engine.__index = Engine
+
+---Seconds of a time-out: none and zero take the pool's default, which is also the maximum.
+---@param value number?
+---@return number
+function M.timeout(value)
+  if not value or value <= 0 then
+    return DEFAULT_TIMEOUT
+  end
+  return math.min(value, DEFAULT_TIMEOUT)
+end
+
+---@param id string workflow
+---@return string
+function Engine:run_dir(id)
+  return fs.join(self.paths.runs, id)
+end
+
+---Where a task's output is kept for tasks that take it as an input.
+---@param id string workflow
+---@param name string task
+---@return string
+function Engine:intermediate(id, name)
+  return fs.join(self:run_dir(id), "data", name)
+end
+
+---@return string[]
+function Engine:roots()
+  return self.store:roots()
+end
+
+---Writes a line to the engine's own log.
+---@param text string
+function Engine:complain(text)
+  self.log:write(os.date("!%Y-%m-%dT%H:%M:%SZ "), text, "\n")
+end
+
+local function finalise(self, id, final)
+  if status.failed(final) then
+    local rule = ("-"):rep(100)
+    local url = self.base_url .. "/api/workflow/" .. id
+    self.logs:write(
+      id,
+      "log",
+      ("\n%s\nWorkflow terminated abnormally, view task status at:\n%s\n\n"):format(rule, url)
+        .. ("View task error logs at:\n%s/error_logs\n%s"):format(url, rule)
+    )
+  end
+  self.logs:finish(id)
+  fs.remove(fs.join(self:run_dir(id), "tasks"), { recursive = true })
+end
+
+---Does what follows from a committed change.
+---@param changes pai.engine.Changes
+---@param also function? run before the run's log is closed
+function Engine:commit(changes, also)
+  if also then
+    also()
+  end
+  for id, final in pairs(changes.ended) do
+    finalise(self, id, final)
+  end
+  if changes.ready or next(changes.ended) then
+    self:kick()
+  end
+  self.last_activity = task.now()
+end
+
+---Makes the scheduler look again.
+function Engine:kick()
+  self.wake:set()
+end
+
+local QUEUED <const> = [[
+  SELECT g.seq, g.cpu, g.workflow FROM groups g JOIN workflows w ON w.seq = g.workflow
+  WHERE g.status = 'SCHEDULING'
+  ORDER BY CASE w.priority WHEN 'HIGH' THEN 0 WHEN 'NORMAL' THEN 1 ELSE 2 END, w.seq, g.seq
+  LIMIT ?]]
+
+local function expire_queued(self)
+  local now = self.store:now()
+  local rows = self.store:rows([[
+    SELECT g.*, w.queue_timeout FROM groups g JOIN workflows w ON w.seq = g.workflow
+    WHERE g.status = 'SCHEDULING']])
+  for _, g in ipairs(rows) do
+    local limit = M.timeout(g.queue_timeout)
+    if now - g.scheduling_start_time >= limit * 1000 then
+      self:commit(
+        flow.stop(
+          self.store,
+          g,
+          "FAILED_QUEUE_TIMEOUT",
+          nil,
+          ("Task stayed in queue longer than the set limit of %gs."):format(limit)
+        )
+      )
+    end
+  end
+end
+
+-- A fault of the engine's own must not leave a group under way for ever.
+local function give_up(self, row, fault)
+  local e = err.wrap(fault)
+  self:complain(("group %s: %s"):format(row.name, e.trace or e.message))
+  self:commit(
+    flow.stop(
+      self.store,
+      row,
+      "FAILED_SERVER_ERROR",
+      status.EXIT.SERVER,
+      "Fault of the engine: " .. e.message
+    )
+  )
+end
+
+---Gives back the cores of a group: what is left of it is no more than transfers.
+---@param run pai.engine.Run
+function Engine:release(run)
+  if run.cpu then
+    self.busy_cpu = self.busy_cpu - run.cpu
+    run.cpu = nil
+    self:kick()
+  end
+end
+
+local function start_group(self, seq, cpu)
+  if not flow.claim(self.store, seq) then
+    return
+  end
+  local row = self.store:row("SELECT * FROM groups WHERE seq = ?", seq)
+  local made, run = pcall(group.new, self, row)
+  if not made then
+    return give_up(self, row, run)
+  end
+  self.runs[seq] = run
+  self.busy_cpu = self.busy_cpu + cpu
+  run.cpu = cpu
+  task.spawn(function()
+    local ok, fault = pcall(run.execute, run)
+    self.runs[seq] = nil
+    self:release(run)
+    if not ok then
+      give_up(self, row, fault)
+    end
+    self:kick()
+  end)
+end
+
+---One look at the queue: starts what fits, the oldest of the highest priority first. A group that
+---does not fit holds back those behind it, so that it is not overtaken for ever.
+---@return boolean waiting whether groups stay queued
+function Engine:pass()
+  if task.now() >= self.queue_check then
+    expire_queued(self)
+    self.queue_check = task.now() + 1000
+  end
+  for _, g in ipairs(self.store:rows(QUEUED, CANDIDATES)) do
+    if self.busy_cpu > 0 and self.busy_cpu + g.cpu > self.cores then
+      return true
+    end
+    start_group(self, g.seq, g.cpu)
+  end
+  return self.store:row("SELECT 1 AS one FROM groups WHERE status = 'SCHEDULING' LIMIT 1") ~= nil
+end
+
+---Ends groups that are under way in the store but not here: what a fault, such as a full disk at
+---the wrong moment, has left.
+function Engine:sweep()
+  local rows = self.store:rows("SELECT * FROM groups WHERE status IN ('INITIALIZING', 'RUNNING')")
+  for _, g in ipairs(rows) do
+    if not self.runs[g.seq] then
+      give_up(self, g, "its state could not be stored")
+    end
+  end
+end
+
+---Runs the scheduler until the engine stops.
+function Engine:schedule()
+  while not self.stopping do
+    self.wake:clear()
+    local ok, waiting = pcall(self.pass, self)
+    if not ok then
+      self:complain("scheduler: " .. tostring(err.wrap(waiting)))
+      waiting = true
+    end
+    if waiting == true then
+      self.wake:wait(QUEUE_CHECK)
+    else
+      self.wake:wait()
+    end
+  end
+end
+
+---Cancels a workflow: what waits ends at once, what runs ends when its processes have.
+---@param w table row of the workflow
+---@param user string
+---@param message string?
+---@param force boolean
+function Engine:cancel(w, user, message, force)
+  local why = flow.cancel_message(user, message)
+  flow.request_cancel(self.store, w.seq, user, message, force)
+  local groups = self.store:groups(w.seq)
+  -- Downstream first: a cancelled group must not make them FAILED_UPSTREAM.
+  for i = #groups, 1, -1 do
+    local g = groups[i]
+    local run = self.runs[g.seq]
+    if run then
+      run:halt({
+        status = "FAILED_CANCELED",
+        group_status = "FAILED_CANCELED",
+        message = why,
+        force = force,
+      })
+    elseif not status.finished(g.status) then
+      self:commit(flow.stop(self.store, g, "FAILED_CANCELED", nil, why))
+    end
+  end
+end
+
+---Ends everything that runs, for the end of the engine.
+---@param reason string
+function Engine:halt(reason)
+  self.stopping = reason
+  for _, run in pairs(self.runs) do
+    run:halt({
+      status = "FAILED_BACKEND_ERROR",
+      group_status = "FAILED_BACKEND_ERROR",
+      exit_code = status.EXIT.BACKEND,
+      message = reason,
+      force = true,
+    })
+  end
+  local deadline = task.now() + 10000
+  while next(self.runs) ~= nil and task.now() < deadline do
+    task.sleep("10ms")
+  end
+  self:kick()
+end
+
+---Whether any workflow is unfinished.
+---@return integer
+function Engine:active()
+  return self.store:row(
+    "SELECT count(*) AS n FROM workflows WHERE status IN ('PENDING', 'RUNNING', 'WAITING')"
+  ).n
+end
+
+---@param fields table store, paths, sandbox, cores, user, hostname, base_url, log
+---@return pai.engine.Engine
+function M.new(fields)
+  local self = setmetatable(fields, Engine)
+  self.runs = {}
+  self.busy_cpu = 0
+  self.queue_check = 0
+  self.wake = task.event()
+  self.last_activity = task.now()
+  self.timeouts = { exec = M.timeout, queue = M.timeout }
+  self.logs = logs.new(function(id)
+    return self:run_dir(id)
+  end)
+  return self
+end
+
+return M

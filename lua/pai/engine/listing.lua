@@ -1,0 +1,274 @@
+-- Reading many: the list of runs with its filters, and the logs, error logs and events of one.
+local json = require("pai.json")
+local logs = require("pai.engine.logs")
+local regex = require("pai.osmo.regex")
+local reply = require("pai.engine.reply")
+local selector = require("pai.osmo.labels")
+local status = require("pai.engine.status")
+local store = require("pai.engine.store")
+local wire = require("pai.engine.wire")
+
+local M = {}
+
+-- Lines of a failed task that count as its error log.
+local ERROR_LINES <const> = 100
+
+local WITH_LABEL <const> =
+  "EXISTS (SELECT 1 FROM labels l WHERE l.workflow = workflows.seq AND l.key = ?%s)"
+
+local function like(text)
+  return (text:gsub("[\\%%_]", "\\%0"))
+end
+
+-- Adds "column IN (?, ...)".
+local function one_of(where, values, column, list)
+  if #list == 0 then
+    return
+  end
+  where[#where + 1] = ("%s IN (%s)"):format(column, ("?, "):rep(#list - 1) .. "?")
+  table.move(list, 1, #list, #values + 1, values)
+end
+
+-- Adds one label selector: any of its patterns; "*" alone asks for the key only.
+local function by_label(where, values, text)
+  local parsed, why = selector.selector(text)
+  if not parsed then
+    reply.fail("USAGE", tostring(why))
+  end
+  local any = {}
+  values[#values + 1] = parsed.key
+  for _, pattern in ipairs(parsed.patterns) do
+    any[#any + 1] = "l.value LIKE ? ESCAPE '\\'"
+    values[#values + 1] = (like(pattern):gsub("%*", "%%"))
+  end
+  where[#where + 1] = WITH_LABEL:format(" AND (" .. table.concat(any, " OR ") .. ")")
+end
+
+local function filters(q, user)
+  local where, values = {}, {}
+  local users = q:list("users")
+  if #users == 0 and not q:bool("all_users", false) then
+    users = { user }
+  end
+  one_of(where, values, "user", users)
+  if not q:bool("all_pools", false) then
+    local pools = q:list("pools")
+    one_of(where, values, "pool", #pools > 0 and pools or { wire.POOL })
+  end
+  local name = q:text("name")
+  if name and name ~= "" then
+    where[#where + 1] = "id LIKE ? ESCAPE '\\'"
+    values[#values + 1] = "%" .. like(name) .. "%"
+  end
+  local statuses = q:enum("statuses", status.WORKFLOW)
+  if #statuses > 0 then
+    one_of(where, values, "status", statuses)
+  else
+    where[#where + 1] = "status != 'FAILED_SUBMISSION'"
+  end
+  local after, before = q:time("submitted_after"), q:time("submitted_before")
+  if after then
+    where[#where + 1] = "submit_time >= ?"
+    values[#values + 1] = after
+  end
+  if before then
+    where[#where + 1] = "submit_time < ?"
+    values[#values + 1] = before
+  end
+  one_of(where, values, "priority", q:enum("priority", { "HIGH", "NORMAL", "LOW" }))
+  for _, text in ipairs(q:list("label")) do
+    by_label(where, values, text)
+  end
+  for _, key in ipairs(q:list("no_label")) do
+    where[#where + 1] = "NOT " .. WITH_LABEL:format("")
+    values[#values + 1] = key
+  end
+  -- No run of this engine has a tag or comes from an app.
+  if #q:list("tags") > 0 or q:text("app") then
+    where[#where + 1] = "0"
+  end
+  return where, values
+end
+
+---GET /api/workflow
+---@param engine pai.engine.Engine
+---@param req table
+---@param user string
+---@return table
+function M.workflows(engine, req, user)
+  local q = reply.query(req.query)
+  local offset, limit = q:int("offset", 0), q:int("limit", 20)
+  local order = q:enum("order", { "ASC", "DESC" }, true)[1] or "ASC"
+  local where, values = filters(q, user)
+  q:check()
+  if offset < 0 then
+    reply.fail("USAGE", "Parameter start must be a non-negative integer.")
+  elseif limit > 1000 then
+    reply.fail("USER", "Limit must be less than 1000.")
+  end
+  limit = math.max(limit, 0)
+  values[#values + 1] = limit + 1
+  values[#values + 1] = offset
+  local form = "SELECT %s FROM workflows%s ORDER BY submit_time %s, seq %s LIMIT ? OFFSET ?"
+  local condition = #where > 0 and " WHERE " .. table.concat(where, " AND ") or ""
+  local sql = form:format(store.WORKFLOW_COLUMNS, condition, order, order)
+  local rows = engine.store:rows(sql, table.unpack(values))
+  local out, now = json.array({}), engine.store:now()
+  for i = 1, math.min(#rows, limit) do
+    out[i] = wire.entry(engine, rows[i], now)
+  end
+  return { workflows = out, more_entries = #rows > limit }
+end
+
+local function find(engine, id)
+  local w = engine.store:workflow(id)
+  if not w then
+    reply.fail("DATABASE", ("Workflow %s is not found."):format(id))
+  end
+  return w
+end
+
+local function find_task(engine, id, name)
+  local t = engine.store:task(id, name)
+  if not t then
+    reply.fail("DATABASE", ("Task %s of workflow %s is not found."):format(name, id))
+  end
+  return t
+end
+
+local function both(a, b)
+  if not a or not b then
+    return a or b
+  end
+  return function(line)
+    return a(line) and b(line)
+  end
+end
+
+-- A regular expression that is searched in each line.
+local function searching(text)
+  if not text or text == "" then
+    return nil
+  end
+  local compiled = regex.compile(text)
+  if not compiled then
+    reply.fail("USER", ("Invalid regex: %s"):format(text))
+  end
+  return function(line)
+    return compiled:search((line:gsub("\n$", "")))
+  end
+end
+
+local function stream(engine, req, w, kind, opts)
+  opts.gone = req.gone
+  opts.finished = opts.finished
+    or function()
+      local row = engine.store:row("SELECT status FROM workflows WHERE seq = ?", w.seq)
+      return engine.stopping ~= nil
+        or (status.finished(row.status) and not engine.logs:is_open(w.id, kind))
+    end
+  return {
+    headers = {
+      ["content-type"] = "text/plain; charset=us-ascii",
+      ["x-content-type-options"] = "nosniff",
+    },
+    stream = function(writer)
+      engine.logs:stream(w.id, kind, writer, opts)
+    end,
+  }
+end
+
+-- Our own client can ask for what is there now, in place of following a live run.
+local function one_pass(q)
+  if q:bool("pai_follow", true) then
+    return nil
+  end
+  return function()
+    return true
+  end
+end
+
+local function last_lines(q)
+  local last = q:int("last_n_lines")
+  q:check()
+  if last and last < 0 then
+    reply.fail("USER", "Users should specify positive value for flag -n.")
+  end
+  return last ~= 0 and last or nil
+end
+
+---GET /api/workflow/{id}/logs
+---@param engine pai.engine.Engine
+---@param req table
+---@param id string
+---@return table
+function M.logs(engine, req, id)
+  local q = reply.query(req.query)
+  local retry = q:int("retry_id")
+  local last = last_lines(q)
+  local w = find(engine, id)
+  local filter = searching(q:text("query"))
+  local name = q:text("task_name")
+  if name and name ~= "" then
+    local t = find_task(engine, id, name)
+    filter = both(logs.of_task(name, retry or t.retry_id), filter)
+  end
+  return stream(engine, req, w, "log", { filter = filter, last = last, finished = one_pass(q) })
+end
+
+---GET /api/workflow/{id}/error_logs: what the task's log ended with, once it has failed.
+---@param engine pai.engine.Engine
+---@param req table
+---@param id string
+---@return table
+function M.error_logs(engine, req, id)
+  local q = reply.query(req.query)
+  local retry = q:int("retry_id")
+  local last = last_lines(q)
+  local w = find(engine, id)
+  local name = q:text("task_name")
+  if not name or name == "" then
+    local urls = {}
+    for _, g in ipairs(wire.workflow(engine, w, false).groups) do
+      for _, t in ipairs(g.tasks) do
+        urls[("%s retry-%d"):format(t.name, t.retry_id)] = t.error_logs
+      end
+    end
+    return {
+      headers = { ["content-type"] = "text/plain; charset=utf-8" },
+      body = "Specify task for error logs.\n\n" .. json.encode(urls, { pretty = true }),
+    }
+  end
+  local t = find_task(engine, id, name)
+  if not wire.has_error_logs(t.status) then
+    return { headers = { ["content-type"] = "text/plain; charset=us-ascii" }, body = "" }
+  end
+  local filter = both(logs.of_task(name, retry or t.retry_id), searching(q:text("query")))
+  return stream(engine, req, w, "log", {
+    filter = filter,
+    last = last or ERROR_LINES,
+    finished = function()
+      return true
+    end,
+  })
+end
+
+---GET /api/workflow/{id}/events
+---@param engine pai.engine.Engine
+---@param req table
+---@param id string
+---@return table
+function M.events(engine, req, id)
+  local q = reply.query(req.query)
+  local retry = q:int("retry_id")
+  q:check()
+  local w = find(engine, id)
+  local name, filter = q:text("task_name"), nil
+  if name and name ~= "" then
+    local t = find_task(engine, id, name)
+    filter = logs.of_task(name, retry or t.retry_id)
+  end
+  return stream(engine, req, w, "events", { filter = filter, finished = one_pass(q) })
+end
+
+return M

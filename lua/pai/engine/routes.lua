@@ -1,0 +1,321 @@
+-- The REST surface: which handler answers which method and path.
+local err = require("pai.err")
+local fs = require("pai.fs")
+local json = require("pai.json")
+local listing = require("pai.engine.listing")
+local reply = require("pai.engine.reply")
+local status = require("pai.engine.status")
+local submit = require("pai.engine.submit")
+local wire = require("pai.engine.wire")
+
+local M = {}
+
+-- The version of the contract that is spoken.
+local CONTRACT <const> = { major = "6", minor = "4", revision = "0" }
+
+local function find_workflow(engine, id)
+  local w = engine.store:workflow(id)
+  if not w then
+    reply.fail("DATABASE", ("Workflow %s is not found."):format(id))
+  end
+  return w
+end
+
+local function find_task(engine, id, name)
+  local t = engine.store:task(id, name)
+  if not t then
+    reply.fail("DATABASE", ("Task %s of workflow %s is not found."):format(name, id))
+  end
+  return t
+end
+
+local function user_of(engine, req)
+  local name = req.headers["x-osmo-user"]
+  return name and name ~= "" and name or engine.user
+end
+
+local function check_pool(names)
+  for _, name in ipairs(names) do
+    if name ~= wire.POOL then
+      reply.fail("USER", ("Pool %s not found."):format(name))
+    end
+  end
+end
+
+local function version(engine)
+  return {
+    major = CONTRACT.major,
+    minor = CONTRACT.minor,
+    revision = CONTRACT.revision,
+    hash = "pai-" .. engine.build.version,
+  }
+end
+
+local function login()
+  return {
+    device_endpoint = json.null,
+    device_client_id = json.null,
+    browser_endpoint = json.null,
+    browser_client_id = json.null,
+    token_endpoint = json.null,
+    logout_endpoint = json.null,
+  }
+end
+
+local function profile(engine, req)
+  return {
+    profile = {
+      username = user_of(engine, req),
+      email_notification = false,
+      slack_notification = false,
+      pool = wire.POOL,
+    },
+    roles = json.array({ "osmo-user" }),
+    pools = json.array({ wire.POOL }),
+    token = json.null,
+  }
+end
+
+local function pools(_, req)
+  local q = reply.query(req.query)
+  q:bool("all_pools", true)
+  q:check()
+  check_pool(q:list("pools"))
+  return wire.pools()
+end
+
+local function pool_quota(_, req)
+  local q = reply.query(req.query)
+  q:bool("all_pools", true)
+  q:check()
+  check_pool(q:list("pools"))
+  return wire.quota()
+end
+
+local function resources(engine, req)
+  local q = reply.query(req.query)
+  q:bool("all_pools", false)
+  local concise = q:bool("concise", false)
+  q:check()
+  check_pool(q:list("pools"))
+  local r = wire.resource(engine)
+  if not concise then
+    return { resources = json.array({ r }) }
+  end
+  return {
+    pools = json.array({
+      {
+        pool = wire.POOL,
+        platform = wire.PLATFORM,
+        status = "ONLINE",
+        usage_fields = json.array({ r.usage_fields }),
+        allocatable_fields = json.array({ r.allocatable_fields }),
+        backend = wire.POOL,
+      },
+    }),
+  }
+end
+
+local function resource(engine, _, node)
+  if node ~= engine.hostname then
+    reply.fault(("Resource %s does not exist!"):format(node))
+  end
+  return { resources = json.array({ wire.resource(engine) }) }
+end
+
+local function query(engine, req, id)
+  local q = reply.query(req.query)
+  local skip = q:bool("skip_groups", false)
+  q:bool("verbose", false)
+  q:check()
+  return wire.workflow(engine, find_workflow(engine, id), skip)
+end
+
+local function query_task(engine, _, id, name)
+  local t = find_task(engine, id, name)
+  return wire.task(engine, engine.store:workflow(id), t)
+end
+
+local function cancel(engine, req, id)
+  local q = reply.query(req.query)
+  local force = q:bool("force", false)
+  q:check()
+  local w = find_workflow(engine, id)
+  if status.finished(w.status) then
+    if not force then
+      reply.fail("USER", ("Workflow %s is already finished."):format(w.id))
+    end
+    return { name = w.id }
+  end
+  engine:cancel(w, user_of(engine, req), q:text("message"), force)
+  return { name = w.id }
+end
+
+local function spec(engine, req, id)
+  local q = reply.query(req.query)
+  local template = q:bool("use_template", false)
+  q:check()
+  local w = find_workflow(engine, id)
+  return {
+    headers = { ["content-type"] = "text/plain; charset=utf-8" },
+    body = submit.spec(engine, w, template),
+  }
+end
+
+local function submit_workflow(engine, req, pool)
+  return submit.submit(engine, req, pool, user_of(engine, req))
+end
+
+local function restart(engine, req, pool, id)
+  return submit.restart(engine, pool, find_workflow(engine, id), user_of(engine, req))
+end
+
+local function list(engine, req)
+  return listing.workflows(engine, req, user_of(engine, req))
+end
+
+local function body_table(req)
+  local value = json.decode(req.body ~= "" and req.body or "{}")
+  if type(value) ~= "table" then
+    reply.fail("USAGE", "The body must be a JSON object.")
+  end
+  return value
+end
+
+local function pai_status(engine)
+  local active = engine:active()
+  return {
+    pid = engine.pid,
+    build = engine.build,
+    state = engine.paths.state,
+    active = active,
+    running = engine.busy_cpu,
+    cores = engine.cores,
+    sandbox = engine.sandbox,
+    started = reply.time(engine.started),
+    port = engine.port or json.null,
+    leaving = engine.stopping ~= nil or nil,
+    idle_exit_s = engine.idle_ms / 1000,
+  }
+end
+
+local function pai_stop(engine, req)
+  local q = reply.query(req.query)
+  local if_idle = q:bool("if_idle", false)
+  q:check()
+  local active = engine:active()
+  if if_idle and active > 0 then
+    reply.fail("USER", ("%d workflows are not finished"):format(active))
+  end
+  engine:leave("The engine was stopped while this task was under way; the task ended with it.")
+  return { stopping = true, active = active }
+end
+
+local function get_roots(engine)
+  return { roots = json.array(engine:roots()) }
+end
+
+local function add_roots(engine, req)
+  local roots = body_table(req).roots
+  if type(roots) ~= "table" then
+    reply.fail("USAGE", "roots must be a list of absolute paths")
+  end
+  for _, root in ipairs(roots) do
+    if type(root) ~= "string" or not root:find("^/[^/]") or fs.abspath(root) ~= root then
+      reply.fail(
+        "USAGE",
+        ("%s is no root: an absolute path below / is needed"):format(tostring(root))
+      )
+    end
+  end
+  engine.store:add_roots(roots)
+  return get_roots(engine)
+end
+
+-- Only a caller on the unix socket, or one that the kernel says is the same user, gets here.
+local ROUTES <const> = {
+  {
+    "GET",
+    "/health",
+    function()
+      return { status = "OK" }
+    end,
+  },
+  { "GET", "/api/version", version },
+  { "GET", "/api/auth/login", login },
+  { "GET", "/api/profile/settings", profile },
+  { "GET", "/api/pool", pools },
+  { "GET", "/api/pool_quota", pool_quota },
+  { "GET", "/api/resources", resources },
+  { "GET", "/api/resources/{}", resource },
+  { "POST", "/api/pool/{}/workflow", submit_workflow },
+  { "POST", "/api/pool/{}/workflow/{}/restart", restart },
+  { "GET", "/api/workflow", list },
+  { "GET", "/api/workflow/{}", query },
+  { "GET", "/api/workflow/{}/logs", listing.logs },
+  { "GET", "/api/workflow/{}/error_logs", listing.error_logs },
+  { "GET", "/api/workflow/{}/events", listing.events },
+  { "GET", "/api/workflow/{}/spec", spec },
+  { "GET", "/api/workflow/{}/task/{}", query_task },
+  { "POST", "/api/workflow/{}/cancel", cancel },
+  { "GET", "/api/pai/status", pai_status },
+  { "POST", "/api/pai/stop", pai_stop },
+  { "GET", "/api/pai/roots", get_roots },
+  { "POST", "/api/pai/roots", add_roots },
+}
+
+local compiled = {}
+for i, route in ipairs(ROUTES) do
+  local pattern = route[2]:gsub("[%-_.]", "%%%0"):gsub("{}", "([^/]+)")
+  compiled[i] = { method = route[1], pattern = "^" .. pattern .. "$", handler = route[3] }
+end
+
+local function dispatch(engine, req)
+  if engine.stopping and req.method == "POST" and req.path ~= "/api/pai/stop" then
+    reply.fail("USER", "The engine is stopping.", nil, 503)
+  end
+  local known
+  for _, route in ipairs(compiled) do
+    local captures = table.pack(req.path:match(route.pattern))
+    if captures[1] then
+      known = true
+      if route.method == req.method then
+        local plain = not route.pattern:find("(", 1, true)
+        local answer = route.handler(engine, req, table.unpack(captures, plain and 2 or 1))
+        if answer.body or answer.stream then
+          answer.status = answer.status or 200
+          return answer
+        end
+        return { status = 200, json = answer }
+      end
+    end
+  end
+  if known then
+    reply.unsupported(("The method %s on %s"):format(req.method, req.path))
+  end
+  reply.unsupported(("The route %s %s"):format(req.method, req.path))
+end
+
+---Answers one request; never raises but for a cancelled task.
+---@param engine pai.engine.Engine
+---@param req table request of pai.serve
+---@return table response
+function M.handle(engine, req)
+  engine.last_activity = require("pai.task").now()
+  local ok, answer = pcall(dispatch, engine, req)
+  if ok then
+    return answer
+  end
+  local raised = reply.raised(answer)
+  if raised then
+    return raised
+  end
+  local e = err.wrap(answer)
+  if e.code == "ECANCELED" then
+    error(answer, 0)
+  end
+  engine:complain(("%s %s: %s"):format(req.method, req.path, e.trace or e.message))
+  return { status = 500, json = { message = "Internal server error: " .. e.message } }
+end
+
+return M

@@ -1,0 +1,386 @@
+-- How a task becomes a process: bubblewrap where it works (host root read-only, own namespaces,
+-- the task's folder at /osmo, all of it dead when the engine is), else a plain process in the
+-- task's folder. Says nothing about when a task runs.
+local err = require("pai.err")
+local exec = require("pai.exec")
+local fs = require("pai.fs")
+
+local M = {}
+
+local PATH <const> = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+-- A directory with more entries than this is not rebuilt entry by entry to put a file into it: the
+-- cost grows with the square of the mounts.
+local MAX_ENTRIES <const> = 600
+
+-- bubblewrap takes 9000 arguments.
+local MAX_ARGS <const> = 8900
+
+-- Own mounts of the sandbox; everything else of the host's root is bound read-only. /run and /tmp
+-- are private because a read-only mount does not keep a task from a socket that lies in it.
+local OWN <const> = { proc = true, dev = true, tmp = true, run = true, osmo = true, sys = true }
+
+-- Of no use to a task. Each mount costs: the start of a task is mostly mounts.
+local LEFT_OUT <const> = { boot = true, ["lost+found"] = true }
+
+-- What programs ask about processors; the rest of /sys is a dozen mounts more.
+local SYS <const> = "/sys/devices/system"
+
+-- Capabilities go last: as root they would let a task remount its read-only view.
+local ISOLATE <const> = {
+  "bwrap",
+  "--unshare-user",
+  "--unshare-pid",
+  "--unshare-ipc",
+  "--unshare-uts",
+  "--unshare-net",
+  "--unshare-cgroup-try",
+  "--die-with-parent",
+  "--new-session",
+  "--cap-drop",
+  "ALL",
+}
+
+local function extend(list, ...)
+  for _, value in ipairs({ ... }) do
+    list[#list + 1] = value
+  end
+end
+
+local function bind_root(args)
+  for _, name in ipairs(fs.list("/") or {}) do
+    local path = "/" .. name
+    if not OWN[name] and not LEFT_OUT[name] then
+      local target = fs.readlink(path)
+      local st = not target and fs.stat(path)
+      if target then
+        extend(args, "--symlink", target, path)
+      elseif st and st.type == "directory" then
+        local entries = fs.list(path)
+        if entries and #entries == 0 then
+          extend(args, "--dir", path)
+        else
+          extend(args, "--ro-bind-try", path, path)
+        end
+      end
+    end
+  end
+  extend(args, "--ro-bind-try", SYS, SYS)
+  extend(args, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp")
+  extend(args, "--tmpfs", "/run")
+end
+
+---Finds out how tasks can run here.
+---@return {kind: "bubblewrap"|"plain", reason: string?}
+function M.detect()
+  if os.getenv("PAI_ENGINE_SANDBOX") == "plain" then
+    return { kind = "plain", reason = "PAI_ENGINE_SANDBOX=plain" }
+  end
+  local args = table.move(ISOLATE, 1, #ISOLATE, 1, {})
+  bind_root(args)
+  extend(args, "--remount-ro", "/", "--", "/bin/sh", "-c", ":")
+  local r, e = exec.run(args, { timeout = "20s", stdin = "null" })
+  if r then
+    return { kind = "bubblewrap" }
+  end
+  local reason = e.code == "ENOENT" and "bubblewrap (bwrap) is not installed"
+    or "bubblewrap does not work here: " .. ((e.stderr or ""):match("^[^\n]+") or e.message)
+  return { kind = "plain", reason = reason }
+end
+
+-- The deepest ancestor of path that exists, resolved, and what of the path lies beyond it.
+local function existing_ancestor(path)
+  local dir, tail = path, ""
+  repeat
+    dir, tail = fs.dirname(dir), "/" .. fs.basename(dir) .. tail
+    local real = fs.realpath(dir)
+    if real then
+      return real, tail
+    end
+  until dir == "/"
+  return "/", path
+end
+
+-- Makes a read-only directory of the host writable for bubblewrap's mount points: a tmpfs with
+-- every entry bound back into it.
+local function rebuild(args, dir)
+  local names = fs.list(dir)
+  if not names or #names > MAX_ENTRIES then
+    err.raise("EFILES", ("cannot put a file into %s: it has too many entries"):format(dir))
+  end
+  extend(args, "--tmpfs", dir)
+  for _, name in ipairs(names) do
+    local path = fs.join(dir, name)
+    local target = fs.readlink(path)
+    if target then
+      extend(args, "--symlink", target, path)
+    else
+      extend(args, "--ro-bind-try", path, path)
+    end
+  end
+end
+
+local function top(path)
+  return path:match("^/([^/]+)")
+end
+
+-- Binds the files of a task. Those that lie in read-only directories of the host need the
+-- directory rebuilt first, outer ones before inner ones.
+local function bind_files(args, files)
+  local rebuilt, binds = {}, {}
+  for _, f in ipairs(files) do
+    local path = f.path
+    local first = top(path)
+    if first == "proc" or first == "dev" or first == "sys" then
+      err.raise("EFILES", ("cannot put a file at %s"):format(path))
+    end
+    local host = fs.stat(path)
+    if not OWN[first] and fs.exists("/" .. first) then
+      if host and host.type == "directory" then
+        err.raise("EFILES", ("cannot put a file at %s: there is a directory"):format(path))
+      elseif host then
+        path = fs.realpath(path) or path
+      else
+        local dir, tail = existing_ancestor(path)
+        path = (dir == "/" and "" or dir) .. tail
+        if dir ~= "/" and not OWN[top(dir)] then
+          rebuilt[dir] = true
+        end
+      end
+    end
+    extend(binds, "--ro-bind", f.source, path)
+  end
+  local dirs = {}
+  for dir in pairs(rebuilt) do
+    dirs[#dirs + 1] = dir
+  end
+  table.sort(dirs, function(a, b)
+    return #a < #b or (#a == #b and a < b)
+  end)
+  for _, dir in ipairs(dirs) do
+    rebuild(args, dir)
+  end
+  return binds, dirs
+end
+
+-- Names of the engine's own environment that pai.exec hands on by itself and that a task must
+-- not see.
+local function leaked_names(env)
+  local out = {}
+  local f = io.open("/proc/self/environ", "rb")
+  if not f then
+    return out
+  end
+  for entry in f:read("a"):gmatch("[^\0]+") do
+    local name = entry:match("^([^=]+)=")
+    if name and env[name] == nil then
+      out[#out + 1] = name
+    end
+  end
+  f:close()
+  table.sort(out)
+  return out
+end
+
+---@class pai.engine.Job
+---@field folder string the task's folder on the host
+---@field output string what becomes /osmo/data/output
+---@field config string folder that becomes /osmo/login/config
+---@field command string[] command and args
+---@field environment table<string, string>
+---@field gpu integer
+---@field name string
+---@field inputs {source: string?, at: string}[] read-only binds under /osmo/data/input
+---@field files {source: string, path: string}[]
+---@field hide string[] folders of the host that no task may look into
+
+local function environment(job, osmo)
+  local env = {
+    PATH = PATH,
+    HOME = osmo .. "/run/home",
+    USER = (fs.user()),
+    LANG = "C.UTF-8",
+    OSMO_CONFIG_FILE_DIR = osmo .. "/login/config",
+  }
+  if job.gpu == 0 then
+    env.NVIDIA_VISIBLE_DEVICES = ""
+  end
+  for name, value in pairs(job.environment) do
+    env[name] = value
+  end
+  return env
+end
+
+local function is_executable(path)
+  local st = fs.stat(path)
+  return st ~= nil and st.type == "file" and st.mode & 73 ~= 0 -- 0111
+end
+
+-- A command that cannot be found is told apart from one that ends with 1 or 127 by itself.
+local function check_command(job, env)
+  local program = job.command[1]
+  for _, f in ipairs(job.files) do
+    if f.path == program then
+      err.raise(
+        "ECOMMAND",
+        ("cannot run %s: files of a task cannot be executed, name their interpreter"):format(
+          program
+        )
+      )
+    end
+  end
+  if program:find("/", 1, true) then
+    local first = top(program)
+    if first and not OWN[first] and not is_executable(program) then
+      err.raise("ECOMMAND", ("cannot run %s: no such program on this host"):format(program))
+    end
+    return
+  end
+  for dir in env.PATH:gmatch("[^:]+") do
+    if OWN[top(dir) or ""] or is_executable(fs.join(dir, program)) then
+      return
+    end
+  end
+  err.raise("ECOMMAND", ("cannot run %s: not found in PATH (%s)"):format(program, env.PATH))
+end
+
+---The command line, environment and working directory for a task. Raises ECOMMAND or EFILES.
+---@param kind "bubblewrap"|"plain"
+---@param job pai.engine.Job
+---@return {argv: string[], env: table<string, string>, cwd: string}
+function M.plan(kind, job)
+  if kind == "plain" then
+    local env = environment(job, job.folder .. "/osmo")
+    check_command(job, env)
+    local argv = { "env" }
+    for _, name in ipairs(leaked_names(env)) do
+      extend(argv, "-u", name)
+    end
+    table.move(job.command, 1, #job.command, #argv + 1, argv)
+    return { argv = argv, env = env, cwd = job.folder .. "/osmo/run/workspace" }
+  end
+  local env = environment(job, "/osmo")
+  check_command(job, env)
+  local args = table.move(ISOLATE, 1, #ISOLATE, 1, {})
+  for _, name in ipairs(leaked_names(env)) do
+    extend(args, "--unsetenv", name)
+  end
+  bind_root(args)
+  local binds, dirs = bind_files(args, job.files)
+  for _, path in ipairs(job.hide) do
+    if not OWN[top(path)] then
+      extend(args, "--tmpfs", path)
+    end
+  end
+  -- /osmo itself lies in memory; what may become large lies in the task's folder.
+  extend(args, "--tmpfs", "/osmo", "--dir", "/osmo/data/input")
+  extend(
+    args,
+    "--bind",
+    job.output,
+    "/osmo/data/output",
+    "--bind",
+    job.folder .. "/run",
+    "/osmo/run"
+  )
+  extend(args, "--dir", "/osmo/run/home")
+  extend(args, "--ro-bind", job.config, "/osmo/login/config")
+  for _, input in ipairs(job.inputs) do
+    if input.source then
+      extend(args, "--ro-bind", input.source, input.at)
+    else
+      extend(args, "--dir", input.at)
+    end
+  end
+  table.move(binds, 1, #binds, #args + 1, args)
+  extend(args, "--remount-ro", "/osmo")
+  for _, dir in ipairs(dirs) do
+    extend(args, "--remount-ro", dir)
+  end
+  extend(args, "--remount-ro", "/", "--chdir", "/osmo/run/workspace")
+  extend(args, "--hostname", job.name:gsub("_", "-"):sub(1, 63), "--")
+  table.move(job.command, 1, #job.command, #args + 1, args)
+  if #args > MAX_ARGS then
+    err.raise("EFILES", "too many arguments, inputs and files for one task")
+  end
+  return { argv = args, env = env, cwd = job.folder }
+end
+
+-- bubblewrap's first child is the namespace's init and leads the session of the command.
+local function inner_session(pid)
+  local f = io.open(("/proc/%d/task/%d/children"):format(pid, pid), "r")
+  local text = f and f:read("a") or ""
+  if f then
+    f:close()
+  end
+  return text:match("^(%d+)")
+end
+
+---Asks a running task to end: TERM to the command and what it started, not to the sandbox.
+---@param kind "bubblewrap"|"plain"
+---@param proc table process of pai.exec
+function M.terminate(kind, proc)
+  local inner = kind == "bubblewrap" and inner_session(proc.pid)
+  if inner then
+    exec.run({ "/bin/sh", "-c", 'kill -TERM "-$0"', inner }, {
+      timeout = "5s",
+      stdin = "null",
+      stderr = "null",
+      accept = { 0, 1 },
+    })
+  elseif kind == "plain" then
+    proc:kill("TERM")
+  end
+end
+
+---Ends a process group at once.
+---@param pid integer of its leader
+function M.kill_group(pid)
+  exec.run({ "/bin/sh", "-c", 'kill -KILL "-$0"', tostring(pid) }, {
+    timeout = "5s",
+    stdin = "null",
+    stderr = "null",
+    accept = "any",
+  })
+end
+
+-- Whether /proc/PID/environ has this entry; other users' processes cannot be read and are not ours.
+local function has_entry(pid, entry)
+  local f = io.open(("/proc/%d/environ"):format(pid), "rb")
+  if not f then
+    return false
+  end
+  local text = "\0" .. (f:read("a") or "") .. "\0"
+  f:close()
+  return text:find("\0" .. entry .. "\0", 1, true) ~= nil
+end
+
+---Ends every process whose environment carries the entry; for what an engine left behind.
+---@param entry string "NAME=value"
+---@return integer count of processes found
+function M.reap(entry)
+  local found = 0
+  for _ = 1, 50 do
+    local pids = {}
+    for _, name in ipairs(fs.list("/proc") or {}) do
+      local pid = math.tointeger(tonumber(name))
+      if pid and has_entry(pid, entry) then
+        local p = fs.process(pid)
+        if p and p.state ~= "Z" then
+          pids[#pids + 1] = name
+        end
+      end
+    end
+    if #pids == 0 then
+      return found
+    end
+    found = math.max(found, #pids)
+    local argv = { "/bin/sh", "-c", 'kill -KILL "$@"', "kill" }
+    table.move(pids, 1, #pids, #argv + 1, argv)
+    exec.run(argv, { timeout = "5s", stdin = "null", stderr = "null", accept = { 0, 1 } })
+    require("pai.task").sleep("20ms")
+  end
+  return found
+end
+
+return M

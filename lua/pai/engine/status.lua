@@ -1,0 +1,170 @@
+-- Statuses of workflows, groups and tasks and how they roll up (upstream's rules; pure functions).
+local M = {}
+
+-- Unfinished statuses in the order in which they are passed.
+M.ALIVE = { "SUBMITTING", "WAITING", "PROCESSING", "SCHEDULING", "INITIALIZING", "RUNNING" }
+
+M.WORKFLOW = {
+  "PENDING",
+  "RUNNING",
+  "WAITING",
+  "COMPLETED",
+  "FAILED",
+  "FAILED_SUBMISSION",
+  "FAILED_SERVER_ERROR",
+  "FAILED_EXEC_TIMEOUT",
+  "FAILED_QUEUE_TIMEOUT",
+  "FAILED_CANCELED",
+  "FAILED_BACKEND_ERROR",
+  "FAILED_IMAGE_PULL",
+  "FAILED_EVICTED",
+  "FAILED_START_ERROR",
+  "FAILED_START_TIMEOUT",
+  "FAILED_PREEMPTED",
+}
+
+-- What the engine itself gives as exit_code, beside the command's own 0 to 255.
+M.EXIT = {
+  DOWNLOAD = 2010,
+  UPLOAD = 2012,
+  UNAUTHORIZED = 2014,
+  COMMAND = 2031,
+  FILE = 2032,
+  UPSTREAM = 3000,
+  BACKEND = 3001,
+  SERVER = 3002,
+}
+
+---Whether a status is one of failure; an unknown FAILED_… counts as failed.
+---@param status string
+---@return boolean
+function M.failed(status)
+  return status:sub(1, 6) == "FAILED"
+end
+
+---Whether a status is final; any unknown value that is no failure counts as alive.
+---@param status string
+---@return boolean
+function M.finished(status)
+  return status == "COMPLETED" or status == "RESCHEDULED" or M.failed(status)
+end
+
+local function any(list, status)
+  for _, s in ipairs(list) do
+    if s == status then
+      return true
+    end
+  end
+  return false
+end
+
+local FIRST_HITS <const> =
+  { "FAILED_UPSTREAM", "FAILED_SERVER_ERROR", "FAILED_PREEMPTED", "FAILED_EVICTED" }
+
+---@class pai.engine.TaskStatus
+---@field status string
+---@field lead boolean
+
+---Status of a group from its tasks.
+---@param tasks pai.engine.TaskStatus[] the latest retry of each
+---@param ignore_nonlead boolean
+---@return string
+function M.group(tasks, ignore_nonlead)
+  local all, considered = {}, {}
+  local unfinished, started = false, false
+  for _, t in ipairs(tasks) do
+    all[#all + 1] = t.status
+    if t.lead or not ignore_nonlead then
+      considered[#considered + 1] = t.status
+    end
+    if M.finished(t.status) then
+      started = true
+    else
+      unfinished = true
+      started = started or t.status == "RUNNING"
+    end
+  end
+  if unfinished then
+    return started and "RUNNING" or "INITIALIZING"
+  end
+  for _, status in ipairs(FIRST_HITS) do
+    if any(status == "FAILED_EVICTED" and considered or all, status) then
+      return status
+    end
+  end
+  for _, status in ipairs(considered) do
+    if M.failed(status) then
+      return "FAILED"
+    end
+  end
+  return "COMPLETED"
+end
+
+local WORKFLOW_FIRST <const> =
+  { "FAILED_CANCELED", "FAILED_SERVER_ERROR", "FAILED_EXEC_TIMEOUT", "FAILED_QUEUE_TIMEOUT" }
+
+---Status of a workflow from its groups.
+---@param groups string[] statuses
+---@return string
+function M.workflow(groups)
+  local running, unfinished = false, false
+  for _, status in ipairs(groups) do
+    unfinished = unfinished or not M.finished(status)
+    running = running or status == "RUNNING"
+  end
+  if unfinished then
+    return running and "RUNNING" or "PENDING"
+  end
+  for _, status in ipairs(WORKFLOW_FIRST) do
+    if any(groups, status) then
+      return status
+    end
+  end
+  local common, failed, differ
+  for _, status in ipairs(groups) do
+    if M.failed(status) then
+      failed = true
+      if status ~= "FAILED_UPSTREAM" then
+        differ = differ or (common ~= nil and common ~= status)
+        common = status
+      end
+    end
+  end
+  if not failed then
+    return "COMPLETED"
+  end
+  return (common and not differ) and common or "FAILED"
+end
+
+local function in_ranges(ranges, code)
+  for _, range in ipairs(ranges) do
+    if range[1] <= code and code <= range[2] then
+      return true
+    end
+  end
+  return false
+end
+
+---What a task that ended by itself is: its exit actions decide first, else 0 is success.
+---@param code integer
+---@param actions pai.osmo.ExitAction[]? the first that matches counts
+---@return string status
+---@return string? note why it is not what the code alone would say
+function M.of_exit(code, actions)
+  local plain = code == 0 and "COMPLETED" or "FAILED"
+  for _, entry in ipairs(actions or {}) do
+    if in_ranges(entry.ranges, code) then
+      if entry.action == "RESCHEDULE" then
+        return plain, "No exit action applied due to retry limit 0."
+      end
+      local status = entry.action == "COMPLETE" and "COMPLETED" or "FAILED"
+      if status == plain then
+        return plain
+      end
+      return status, ("Exit Action: %s the task for exit code %d."):format(entry.action, code)
+    end
+  end
+  return plain
+end
+
+return M

@@ -1,0 +1,317 @@
+-- The engine's SQLite store: schema, clock, and the rows that the rest asks for. Each change of
+-- state is one transaction, so that a killed engine finds whole states when it comes back.
+local crypto = require("pai.crypto")
+local db = require("pai.db")
+local json = require("pai.json")
+
+local M = {}
+
+-- Version of the tables. A store of another version is refused by name, never guessed at.
+local VERSION <const> = 1
+
+local SCHEMA <const> = [[
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS roots (path TEXT PRIMARY KEY, added INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS numbers (name TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS workflows (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE, uuid TEXT NOT NULL UNIQUE, name TEXT NOT NULL, number INTEGER NOT NULL,
+  user TEXT NOT NULL, pool TEXT NOT NULL, priority TEXT NOT NULL, status TEXT NOT NULL,
+  submit_time INTEGER NOT NULL, start_time INTEGER, end_time INTEGER,
+  exec_timeout REAL, queue_timeout REAL,
+  cancel_by TEXT, cancel_message TEXT, cancel_force INTEGER,
+  failure_message TEXT, parent_name TEXT, parent_number INTEGER, warnings TEXT, labels TEXT);
+CREATE INDEX IF NOT EXISTS workflows_by_time ON workflows (submit_time);
+CREATE INDEX IF NOT EXISTS workflows_alive ON workflows (seq)
+  WHERE status IN ('PENDING', 'RUNNING', 'WAITING');
+CREATE TABLE IF NOT EXISTS labels (
+  workflow INTEGER NOT NULL REFERENCES workflows ON DELETE CASCADE,
+  key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (key, value, workflow)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS specs (
+  workflow INTEGER PRIMARY KEY REFERENCES workflows ON DELETE CASCADE,
+  request TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS groups (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  workflow INTEGER NOT NULL REFERENCES workflows ON DELETE CASCADE,
+  name TEXT NOT NULL, uuid TEXT NOT NULL, status TEXT NOT NULL, cpu INTEGER NOT NULL,
+  spec TEXT NOT NULL, needs TEXT NOT NULL, failure_message TEXT,
+  processing_start_time INTEGER, scheduling_start_time INTEGER, initializing_start_time INTEGER,
+  start_time INTEGER, end_time INTEGER);
+CREATE INDEX IF NOT EXISTS groups_of ON groups (workflow);
+CREATE INDEX IF NOT EXISTS groups_alive ON groups (status)
+  WHERE status IN ('SUBMITTING', 'WAITING', 'PROCESSING', 'SCHEDULING', 'INITIALIZING', 'RUNNING');
+CREATE TABLE IF NOT EXISTS tasks (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  workflow INTEGER NOT NULL REFERENCES workflows ON DELETE CASCADE,
+  grp INTEGER NOT NULL REFERENCES groups ON DELETE CASCADE,
+  name TEXT NOT NULL, uuid TEXT NOT NULL, retry_id INTEGER NOT NULL DEFAULT 0,
+  lead INTEGER NOT NULL, status TEXT NOT NULL, failure_message TEXT, exit_code INTEGER,
+  cpu INTEGER NOT NULL, gpu INTEGER NOT NULL, memory REAL NOT NULL, storage REAL NOT NULL,
+  processing_start_time INTEGER, scheduling_start_time INTEGER, initializing_start_time INTEGER,
+  start_time INTEGER, end_time INTEGER,
+  input_download_start_time INTEGER, input_download_end_time INTEGER,
+  output_upload_start_time INTEGER, output_upload_end_time INTEGER,
+  pid INTEGER, pid_start INTEGER);
+CREATE INDEX IF NOT EXISTS tasks_of ON tasks (workflow);
+CREATE INDEX IF NOT EXISTS tasks_in ON tasks (grp);
+]]
+
+---@class pai.engine.Store
+---@field db table the open database
+local Store = {}
+Store.__index = Store
+
+---Milliseconds since 1970, UTC.
+---@return integer
+function Store:now()
+  return self.db:row(
+    "SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER) AS ms"
+  ).ms
+end
+
+---Thirty-two hex digits.
+---@return string
+function M.uuid()
+  return crypto.hex(16)
+end
+
+---Runs fn in one transaction; what it raises is raised again after the rollback.
+---@param fn function
+---@return any
+function Store:transaction(fn)
+  local result
+  self.db:transaction(function()
+    result = fn()
+  end)
+  return result
+end
+
+local function checked(value, e)
+  if value == nil and e ~= nil then
+    error(e, 0)
+  end
+  return value
+end
+
+---@return table {changes, last_id}
+function Store:run(sql, ...)
+  return checked(self.db:run(sql, ...))
+end
+
+---@return table[]
+function Store:rows(sql, ...)
+  return checked(self.db:rows(sql, ...))
+end
+
+---@return table?
+function Store:row(sql, ...)
+  local row, e = self.db:row(sql, ...)
+  return checked(row, e)
+end
+
+---@param key string
+---@return string?
+function Store:meta(key)
+  local row = self:row("SELECT value FROM meta WHERE key = ?", key)
+  return row and row.value
+end
+
+---@param key string
+---@param value string
+function Store:set_meta(key, value)
+  self:run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", key, value)
+end
+
+---The next number for a workflow name: one more than the highest ever used.
+---@param name string
+---@return integer
+function Store:next_number(name)
+  self:run(
+    [[INSERT INTO numbers (name, last) VALUES (?, 1)
+      ON CONFLICT (name) DO UPDATE SET last = last + 1]],
+    name
+  )
+  return self:row("SELECT last FROM numbers WHERE name = ?", name).last
+end
+
+local WORKFLOW_COLUMNS <const> = [[seq, id, uuid, name, number, user, pool, priority, status,
+  submit_time, start_time, end_time, exec_timeout, queue_timeout, cancel_by, cancel_message,
+  cancel_force, failure_message, parent_name, parent_number, warnings, labels]]
+M.WORKFLOW_COLUMNS = WORKFLOW_COLUMNS
+
+---@param id string workflow id or uuid
+---@return table?
+function Store:workflow(id)
+  return self:row("SELECT " .. WORKFLOW_COLUMNS .. " FROM workflows WHERE id = ?1 OR uuid = ?1", id)
+end
+
+---@param seq integer
+---@return table?
+function Store:workflow_by_seq(seq)
+  return self:row("SELECT " .. WORKFLOW_COLUMNS .. " FROM workflows WHERE seq = ?", seq)
+end
+
+---@param workflow integer seq
+---@return table[] in the order of the spec
+function Store:groups(workflow)
+  return self:rows("SELECT * FROM groups WHERE workflow = ? ORDER BY seq", workflow)
+end
+
+---@param group integer seq
+---@return table[] in the order of the spec
+function Store:tasks(group)
+  return self:rows("SELECT * FROM tasks WHERE grp = ? ORDER BY seq", group)
+end
+
+---@param id string
+---@param task string
+---@return table? row of the latest retry
+function Store:task(id, task)
+  return self:row(
+    [[SELECT t.* FROM tasks t JOIN workflows w ON w.seq = t.workflow
+      WHERE (w.id = ?1 OR w.uuid = ?1) AND t.name = ?2 ORDER BY t.retry_id DESC LIMIT 1]],
+    id,
+    task
+  )
+end
+
+---The request that a workflow was made with: file, variables, labels, environment, template.
+---@param workflow integer seq
+---@return table
+function Store:request(workflow)
+  return json.decode(self:row("SELECT request FROM specs WHERE workflow = ?", workflow).request)
+end
+
+---Roots under which file:// urls may lie.
+---@return string[] sorted
+function Store:roots()
+  local out = {}
+  for _, row in ipairs(self:rows("SELECT path FROM roots ORDER BY path")) do
+    out[#out + 1] = row.path
+  end
+  return out
+end
+
+---@param paths string[] absolute
+function Store:add_roots(paths)
+  local now = self:now()
+  self:transaction(function()
+    for _, path in ipairs(paths) do
+      self:run("INSERT OR IGNORE INTO roots (path, added) VALUES (?, ?)", path, now)
+    end
+  end)
+end
+
+---Inserts a workflow with its groups and tasks; the caller holds the transaction.
+---@param w table columns of workflows, and the request that it was made with
+---@param groups table[] columns of groups, each with tasks
+---@return integer seq
+function Store:insert_workflow(w, groups)
+  local seq = self:run(
+    [[INSERT INTO workflows (id, uuid, name, number, user, pool, priority, status, submit_time,
+        end_time, exec_timeout, queue_timeout, failure_message, parent_name, parent_number,
+        warnings, labels)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]],
+    w.id,
+    w.uuid,
+    w.name,
+    w.number,
+    w.user,
+    w.pool,
+    w.priority,
+    w.status,
+    w.submit_time,
+    w.end_time,
+    w.exec_timeout,
+    w.queue_timeout,
+    w.failure_message,
+    w.parent_name,
+    w.parent_number,
+    json.encode(json.array(w.warnings or {})),
+    json.encode(w.labels or {})
+  ).last_id
+  for key, value in pairs(w.labels or {}) do
+    self:run("INSERT INTO labels (workflow, key, value) VALUES (?, ?, ?)", seq, key, value)
+  end
+  self:run("INSERT INTO specs (workflow, request) VALUES (?, ?)", seq, json.encode(w.request))
+  for _, g in ipairs(groups) do
+    self:insert_group(seq, g, w.submit_time)
+  end
+  return seq
+end
+
+function Store:insert_group(workflow, g, now)
+  local queued = g.status == "SCHEDULING" and now or nil
+  local group = self:run(
+    [[INSERT INTO groups (workflow, name, uuid, status, cpu, spec, needs, processing_start_time,
+        scheduling_start_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)]],
+    workflow,
+    g.name,
+    g.uuid,
+    g.status,
+    g.cpu,
+    json.encode(g.spec),
+    json.encode(json.array(g.needs)),
+    queued,
+    queued
+  ).last_id
+  for _, t in ipairs(g.tasks) do
+    self:run(
+      [[INSERT INTO tasks (workflow, grp, name, uuid, lead, status, cpu, gpu, memory, storage,
+          processing_start_time, scheduling_start_time)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]],
+      workflow,
+      group,
+      t.name,
+      t.uuid,
+      t.lead and 1 or 0,
+      g.status,
+      t.cpu,
+      t.gpu,
+      t.memory,
+      t.storage,
+      queued,
+      queued
+    )
+  end
+end
+
+function Store:close()
+  self.db:close()
+end
+
+---Opens the store, making it when there is none.
+---@param path string
+---@return pai.engine.Store? store
+---@return pai.Error? err
+function M.open(path)
+  local handle, e = db.open(path)
+  if not handle then
+    return nil, e
+  end
+  -- WAL with NORMAL: a killed process loses nothing, a power cut at most the last moments.
+  local ok, fault = pcall(function()
+    checked(handle:exec("PRAGMA synchronous = NORMAL"))
+    local version = checked(handle:row("PRAGMA user_version")).user_version
+    if version ~= 0 and version ~= VERSION then
+      require("pai.err").raise(
+        "EPROTO",
+        ("the engine's store %s has version %d; this pai reads %d"):format(path, version, VERSION),
+        { hint = "stop the other pai's engine, or use another --state folder" }
+      )
+    end
+    if version == 0 then
+      handle:transaction(function()
+        checked(handle:exec(SCHEMA))
+        checked(handle:exec(("PRAGMA user_version = %d"):format(VERSION)))
+      end)
+    end
+  end)
+  if not ok then
+    handle:close()
+    return nil, require("pai.err").wrap(fault)
+  end
+  return setmetatable({ db = handle }, Store)
+end
+
+return M

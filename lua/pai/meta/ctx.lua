@@ -1,0 +1,206 @@
+---@meta
+
+---What a recipe's functions get first: the only way to act. Calls raise on failure; `accept` is
+---where a failure is an answer. `checks`, `verify`, `done`, `each`, `estimate` and `report` only
+---observe: what acts is refused there by name.
+---@class pai.ctx
+---@field run_id string
+---@field recipe string Its name; "NAME.ACTION" for a component's action.
+---@field dir string The folder of assets beside the recipe, absolute.
+---@field cwd string The caller's folder when the run began, absolute.
+---@field run_dir string The run's own folder; it may be written without being named in `needs`.
+---@field step string The step's full name: "cluster/deploy", "augment[clip1]".
+---@field item? table The item of a step with `each`.
+---@field planning boolean
+---@field resumed boolean
+---@field target "local"|"osmo"
+---@field defaults table<string, boolean> Inputs that were not given and have their default.
+---@field osmo pai.osmo.Client Bound to the target; its calls raise in place of `nil, err`.
+local ctx = {}
+
+---Runs a reading command: one that `needs.reads` or lua/pai/tools names.
+---@param argv string[]
+---@param opts? table As pai.exec.run; the deadline is 60s if not given.
+---@return pai.exec.result
+function ctx.query(argv, opts) end
+
+---Runs a program of `needs.bins`. Its process is journalled; its output goes to the run's folder
+---and its last line to whoever watches.
+---@param argv string[]
+---@param opts? table As pai.exec.run.
+---@return pai.exec.result
+function ctx.exec(argv, opts) end
+
+---Where a program is on PATH.
+---@param program string
+---@return string? path
+function ctx.which(program) end
+
+---Sends a request to a host of `needs.hosts`.
+---@param opts table As pai.http.request, without `follow`.
+---@return pai.http.response
+function ctx.http(opts) end
+
+---Reads a text file; a path is relative to `cwd`.
+---@param path string
+---@return string
+function ctx.read(path) end
+
+---Writes a file below `needs.writes`, whole or not at all. Text that holds a secret is refused.
+---@param path string
+---@param body string
+---@param opts? { mode?: string|integer }
+---@return string path absolute
+function ctx.write(path, body, opts) end
+
+---The handle of a declared secret input.
+---@param name string
+---@return pai.secret.handle?
+function ctx.secret(name) end
+
+---Says something to people; it is journalled.
+---@param message any
+function ctx.log(message) end
+
+---A sign of life with the last useful observation; what says nothing new is left out.
+---@param beat { state?: string, observation?: string, next?: string }
+function ctx.heartbeat(beat) end
+
+---Names a file of evidence: one line `MEDIA:/absolute/path`, once.
+---@param path string
+---@return string path absolute
+function ctx.media(path) end
+
+---Runs functions side by side; the first failure ends the others and is raised.
+---@param fns table<any, fun(): any>
+---@param opts? { limit?: integer }
+---@return table results
+function ctx.all(fns, opts) end
+
+---Waits a while, or until a function gives something that is not nil or false.
+---@param what string|integer|fun(): any
+---@param opts? { every?: string, timeout?: string, what?: string }
+---@return any value What the function gave.
+function ctx.wait(what, opts) end
+
+---The SHA-256 of a text in hex.
+---@param body string
+---@return string
+function ctx.hash(body) end
+
+---The file system. Paths are relative to `cwd`. What changes something is bound to `needs.writes`.
+---@class pai.ctx.fs
+local ctx_fs = {}
+
+ctx.fs = ctx_fs
+
+---@param path string
+---@return boolean
+function ctx_fs.exists(path) end
+
+---@param path string
+---@return pai.fs.stat? st nil when there is nothing
+function ctx_fs.stat(path) end
+
+---@param dir string
+---@return string[] names sorted
+function ctx_fs.list(dir) end
+
+---@param dir string
+---@return string[] paths of files below it, sorted
+function ctx_fs.walk(dir) end
+
+---@param pattern string
+---@return string[] paths sorted
+function ctx_fs.glob(pattern) end
+
+---@param path string
+---@return string sha256 hex
+function ctx_fs.digest(path) end
+
+---@param path string
+---@return integer bytes
+function ctx_fs.disk_free(path) end
+
+---@param path string
+---@param root string
+---@return boolean
+function ctx_fs.under(path, root) end
+
+---@param ... string
+---@return string
+function ctx_fs.join(...) end
+
+---@param path string
+---@return string
+function ctx_fs.dirname(path) end
+
+---@param path string
+---@return string
+function ctx_fs.basename(path) end
+
+---@param path string
+---@return string
+function ctx_fs.abspath(path) end
+
+---Makes a folder and those above it.
+---@param path string
+function ctx_fs.mkdir(path) end
+
+---@param from string
+---@param to string
+---@param opts? { mode?: string|integer }
+function ctx_fs.copy(from, to, opts) end
+
+---@param path string
+---@param opts? { recursive?: boolean }
+function ctx_fs.remove(path, opts) end
+
+---@param from string
+---@param to string
+function ctx_fs.rename(from, to) end
+
+---@param path string
+---@param mode string|integer
+function ctx_fs.chmod(path, mode) end
+
+---A fresh folder below the run's own.
+---@return string
+function ctx_fs.tempdir() end
+
+---JSON as pai.json has it; what is wrong raises.
+---@class pai.ctx.json
+---@field null any
+ctx.json = {}
+
+---@param value any
+---@param opts? table
+---@return string
+function ctx.json.encode(value, opts) end
+
+---@param body string
+---@param opts? table
+---@return any
+function ctx.json.decode(body, opts) end
+
+---Marks a list, so that an empty one is written as one.
+---@generic T: table
+---@param list T
+---@return T
+function ctx.json.array(list) end
+
+---YAML as pai.yaml has it; what is wrong raises.
+---@class pai.ctx.yaml
+ctx.yaml = {}
+
+---@param value any
+---@param opts? table
+---@return string
+function ctx.yaml.encode(value, opts) end
+
+---@param body string
+---@param opts? table
+---@return any
+function ctx.yaml.decode(body, opts) end
+
+return ctx

@@ -1,0 +1,379 @@
+-- The one client for OSMO's REST contract: the embedded engine and a remote service answer to the
+-- same calls. Every call returns a value, or nil and an error { code, http, error_code, message }.
+local connection = require("pai.osmo.client_connect")
+local duration = require("pai.duration")
+local err = require("pai.err")
+local fs = require("pai.fs")
+local http = require("pai.osmo.client_http")
+local json = require("pai.json")
+local logs = require("pai.osmo.client_logs")
+local submit = require("pai.osmo.client_submit")
+local task = require("pai.task")
+
+local M = {}
+
+---@class pai.osmo.Client
+---@field target "local"|string
+---@field transport pai.osmo.Transport
+---@field roots string[]
+---@field pool string?
+local Client = {}
+Client.__index = Client
+
+---Whether a status is final; an unknown FAILED_… is, any other unknown value is not.
+---@param status string
+---@return boolean
+function M.terminal(status)
+  return status == "COMPLETED" or status:sub(1, 6) == "FAILED"
+end
+
+local function workflow_path(id, tail)
+  return "/api/workflow/" .. http.segment(id) .. (tail or "")
+end
+
+---@return table? version {major, minor, revision, hash}
+---@return pai.Error? err
+function Client:version()
+  return self.transport:call("GET", "/api/version")
+end
+
+---@return table<string, table>? pools by name
+---@return pai.Error? err
+function Client:pools()
+  local answer, e = self.transport:call("GET", "/api/pool", { query = { all_pools = "true" } })
+  return answer and answer.pools, e
+end
+
+---@return table? settings
+---@return pai.Error? err
+function Client:profile()
+  return self.transport:call("GET", "/api/profile/settings")
+end
+
+---The pool that is meant.
+---@param named string? wins if given
+---@return string?
+---@return pai.Error? err
+function Client:default_pool(named)
+  if named or self.pool then
+    return named or self.pool
+  end
+  if self.target == "local" then
+    self.pool = "local"
+    return self.pool
+  end
+  local settings, e = self:profile()
+  if not settings then
+    return nil, e
+  end
+  local name = settings.profile and settings.profile.pool
+  if type(name) ~= "string" then
+    local allowed = settings.pools or {}
+    name = #allowed == 1 and allowed[1] or nil
+  end
+  if not name then
+    return err.fail("EINVAL", "no pool is selected", { hint = "pass --pool NAME" })
+  end
+  self.pool = name
+  return name
+end
+
+---Submits, validates or renders a spec; see pai.osmo.client_submit.
+---@param opts pai.osmo.SubmitOptions
+---@return table? answer {name, overview, logs, spec, dashboard_url, warnings}
+---@return pai.Error? err
+function Client:submit(opts)
+  return submit.submit(self, opts)
+end
+
+---@param id string
+---@param opts {verbose: boolean?, skip_groups: boolean?}?
+---@return table?
+---@return pai.Error? err
+function Client:query(id, opts)
+  opts = opts or {}
+  return self.transport:call("GET", workflow_path(id), {
+    query = {
+      verbose = opts.verbose and "true" or nil,
+      skip_groups = opts.skip_groups and "true" or nil,
+    },
+  })
+end
+
+---@param id string
+---@param name string
+---@return table?
+---@return pai.Error? err
+function Client:task(id, name)
+  return self.transport:call("GET", workflow_path(id, "/task/" .. http.segment(name)))
+end
+
+local LIST <const> = {
+  "users",
+  "name",
+  "statuses",
+  "offset",
+  "limit",
+  "order",
+  "pools",
+  "submitted_before",
+  "submitted_after",
+  "tags",
+  "app",
+  "priority",
+  "label",
+  "no_label",
+}
+
+---Lists runs, newest first unless order says otherwise.
+---@param opts table? the parameters of GET /api/workflow; label is a list of selectors or a map
+---@return table[]? workflows
+---@return pai.Error|boolean? err or whether there are more
+function Client:list(opts)
+  opts = opts or {}
+  local query = { order = "DESC" }
+  for _, name in ipairs(LIST) do
+    query[name] = opts[name] ~= nil and opts[name] or query[name]
+  end
+  local labels = opts.label or opts.labels
+  if type(labels) == "table" and next(labels) ~= nil and #labels == 0 then
+    query.label = {}
+    for key, value in pairs(labels) do
+      table.insert(query.label, key .. "=" .. value)
+    end
+    table.sort(query.label)
+  else
+    query.label = labels
+  end
+  query.all_users = opts.all_users and "true" or nil
+  if opts.all_pools or not opts.pools then
+    query.all_pools = "true"
+  end
+  local answer, e = self.transport:call("GET", "/api/workflow", { query = query })
+  if not answer then
+    return nil, e
+  end
+  return answer.workflows, answer.more_entries
+end
+
+local function stream(self, id, tail, opts)
+  opts = opts or {}
+  local lines = {}
+  local on_line = opts.on_line or function(line)
+    lines[#lines + 1] = line
+  end
+  local query = {
+    task_name = opts.task,
+    retry_id = opts.retry,
+    last_n_lines = opts.last,
+    query = opts.query,
+  }
+  -- Our own engine can end a live stream by itself; others ignore what they do not know.
+  if not opts.follow then
+    query.pai_follow = "false"
+  end
+  local ok, e = logs.read(self.transport, workflow_path(id, tail), {
+    query = query,
+    follow = opts.follow,
+    on_line = on_line,
+    silence = opts.silence and duration.parse(opts.silence),
+    finished = function()
+      local q, why = self:query(id, { skip_groups = true })
+      if not q then
+        return nil, why
+      end
+      return M.terminal(q.status)
+    end,
+  })
+  if not ok then
+    return nil, e
+  end
+  return opts.on_line and true or table.concat(lines, "\n") .. (#lines > 0 and "\n" or "")
+end
+
+---@class pai.osmo.LogOptions
+---@field task string?
+---@field retry integer?
+---@field last integer? only the last so many lines of what is there
+---@field query string? regular expression that a line must hold
+---@field follow boolean? until the run has ended
+---@field on_line fun(line: string)?
+---@field error boolean? the error log in place of the log
+---@field silence string|integer|nil after which a silent stream is asked again
+
+---Reads the log of a run: as text, or line by line; follow goes on until the run has ended.
+---@param id string
+---@param opts pai.osmo.LogOptions?
+---@return string|true|nil
+---@return pai.Error? err
+function Client:logs(id, opts)
+  return stream(self, id, opts and opts.error and "/error_logs" or "/logs", opts)
+end
+
+---Reads the events of a run.
+---@param id string
+---@param opts pai.osmo.LogOptions?
+---@return string|true|nil
+---@return pai.Error? err
+function Client:events(id, opts)
+  return stream(self, id, "/events", opts)
+end
+
+---Cancels a run. The answer comes before the run has ended.
+---@param id string
+---@param opts {message: string?, force: boolean?}?
+---@return table? answer {name}
+---@return pai.Error? err
+function Client:cancel(id, opts)
+  opts = opts or {}
+  return self.transport:call("POST", workflow_path(id, "/cancel"), {
+    query = { message = opts.message, force = opts.force and "true" or nil },
+  })
+end
+
+---Restarts a failed run: what had not failed is not repeated.
+---@param id string
+---@param opts {pool: string?}?
+---@return table? answer as of submit
+---@return pai.Error? err
+function Client:restart(id, opts)
+  local named = opts and opts.pool
+  if not named then
+    local q, query_err = self:query(id, { skip_groups = true })
+    if not q then
+      return nil, query_err
+    end
+    named = type(q.pool) == "string" and q.pool or nil
+  end
+  local pool, pool_err = self:default_pool(named)
+  if not pool then
+    return nil, pool_err
+  end
+  local ok, e = self:allow_roots()
+  if not ok then
+    return nil, e
+  end
+  local path = "/api/pool/%s/workflow/%s/restart"
+  return self.transport:call("POST", path:format(http.segment(pool), http.segment(id)))
+end
+
+---The spec of a run as the service keeps it, or the template that was submitted.
+---@param id string
+---@param opts {template: boolean?}?
+---@return string?
+---@return pai.Error? err
+function Client:spec(id, opts)
+  local query = opts and opts.template and { use_template = "true" } or nil
+  local res, e = self.transport:send("GET", workflow_path(id, "/spec"), { query = query })
+  return res and res.body, e
+end
+
+-- A service that is away for a while does not end a wait; a refusal does.
+local function patient_query(self, id, deadline)
+  while true do
+    local q, e = self:query(id)
+    if q or not (http.lost(e) or (e.http and e.http >= 500 and e.retryable)) then
+      return q, e
+    end
+    if deadline and task.now() >= deadline then
+      return nil, e
+    end
+    task.sleep("1s")
+  end
+end
+
+---Waits until a run has ended.
+---@param id string
+---@param opts {every: string|integer|nil, timeout: string|integer|nil, on_update: fun(q: table)?}?
+---@return table? query the final answer of query
+---@return pai.Error? err ETIMEDOUT when it has not ended in time
+function Client:wait(id, opts)
+  opts = opts or {}
+  local every = duration.parse(opts.every or "1s")
+  local limit = opts.timeout and duration.parse(opts.timeout)
+  local deadline = limit and task.now() + limit
+  -- Short runs are noticed soon; the pause grows to what was asked for.
+  local pause = math.min(every, 20)
+  while true do
+    local q, e = patient_query(self, id, deadline)
+    if not q then
+      return nil, e
+    end
+    if opts.on_update then
+      opts.on_update(q)
+    end
+    if M.terminal(q.status) then
+      return q
+    end
+    if deadline and task.now() + pause > deadline then
+      return err.fail(
+        "ETIMEDOUT",
+        ("workflow %s is still %s after %s"):format(id, q.status, duration.format(limit)),
+        { retryable = true, status = q.status }
+      )
+    end
+    task.sleep(pause)
+    pause = math.min(every, pause * 2)
+  end
+end
+
+---Tells the embedded engine which folders file:// urls may name; nothing for a remote service.
+---@return boolean?
+---@return pai.Error? err
+function Client:allow_roots()
+  if self.target ~= "local" or #self.roots == 0 then
+    return true
+  end
+  local ok, e = self:awake()
+  if not ok then
+    return nil, e
+  end
+  local answer
+  answer, e =
+    self.transport:call("POST", "/api/pai/roots", { json = { roots = json.array(self.roots) } })
+  return answer and true, e
+end
+
+---Makes sure that the embedded engine runs, if this client may start it.
+---@return boolean?
+---@return pai.Error? err
+function Client:awake()
+  if not self.transport.revive then
+    return true
+  end
+  return self.transport.revive()
+end
+
+---@class pai.osmo.ConnectOptions
+---@field target string? "local" (default), "osmo" (OSMO_URL, else the login file's), or a URL
+---@field state string? state folder of the embedded engine
+---@field start boolean? false: never start the engine
+---@field user string? x-osmo-user
+---@field token any? access token, a secret
+---@field roots string[]? folders that file:// urls may name
+---@field on_warning fun(text: string)?
+
+---Connects to the embedded engine or to a service; never to one in place of the other.
+---@param opts pai.osmo.ConnectOptions?
+---@return pai.osmo.Client?
+---@return pai.Error? err
+function M.connect(opts)
+  opts = opts or {}
+  local target = opts.target or "local"
+  local transport, e
+  if target == "local" then
+    transport, e = connection.embedded(opts)
+  else
+    transport, e = connection.service(setmetatable({ target = target }, { __index = opts }))
+  end
+  if not transport then
+    return nil, e
+  end
+  local roots = {}
+  for i, root in ipairs(opts.roots or {}) do
+    roots[i] = fs.abspath(root)
+  end
+  return setmetatable({ target = target, transport = transport, roots = roots }, Client)
+end
+
+return M

@@ -1,0 +1,195 @@
+-- Requests to an OSMO service, embedded or remote: who asks, how errors read, what is retried.
+local err = require("pai.err")
+local http = require("pai.http")
+local json = require("pai.json")
+
+local M = {}
+
+local TIMEOUT <const> = "60s"
+
+---@class pai.osmo.Transport
+---@field base string origin without a trailing slash
+---@field user string? x-osmo-user, for services without authorization
+---@field socket string? unix socket of the embedded engine
+---@field bearer (fun(): any, pai.Error?)? gives the token for a request
+---@field revive (fun(): boolean?, pai.Error?)? starts the embedded engine again
+---@field on_warning fun(text: string)?
+---@field absent (fun(): pai.Error?)? why nobody can answer, for a better message
+---@field seen table<string, boolean> warnings that were passed on
+local Transport = {}
+Transport.__index = Transport
+
+-- What the service says, whatever form it has: our JSON shapes, FastAPI's, or plain text.
+local function message_of(body, status)
+  local value = type(body) == "string" and json.decode(body)
+  if type(value) ~= "table" then
+    local text = type(body) == "string" and body:match("^%s*([^\n]*)") or ""
+    return text ~= "" and text:sub(1, 500) or ("the server answered %d"):format(status), nil
+  end
+  if type(value.message) == "string" then
+    return value.message, value
+  end
+  local detail = value.detail
+  if type(detail) == "string" then
+    return detail, value
+  end
+  local parts = {}
+  for _, entry in ipairs(type(detail) == "table" and detail or {}) do
+    local loc = {}
+    for i, part in ipairs(entry.loc or {}) do
+      loc[i] = tostring(part)
+    end
+    parts[#parts + 1] = table.concat(loc, ".") .. ": " .. tostring(entry.msg)
+  end
+  return #parts > 0 and table.concat(parts, "; ") or ("the server answered %d"):format(status),
+    value
+end
+
+local function failure(e)
+  if e.code ~= "EHTTP" then
+    return e
+  end
+  local message, value = message_of(e.body, e.status)
+  local fields = { http = e.status, retryable = e.retryable, body = e.body }
+  if value then
+    fields.error_code = type(value.error_code) == "string" and value.error_code or nil
+    fields.workflow_id = type(value.workflow_id) == "string" and value.workflow_id or nil
+  end
+  return err.new("EHTTP", message, fields)
+end
+
+local function warn(self, headers)
+  local text = headers and headers["x-osmo-warning"]
+  if not text or self.seen[text] or not self.on_warning then
+    return
+  end
+  self.seen[text] = true
+  local decoded = require("pai.crypto").base64_decode(text)
+  self.on_warning(decoded or text)
+end
+
+---Whether an error means that the answer, or even the request, got lost on the way.
+---@param e pai.Error
+---@return boolean
+function M.lost(e)
+  return e.code == "ENETWORK" or e.code == "ETIMEDOUT" or e.code == "EPROTO"
+end
+
+---@class pai.osmo.RequestOptions
+---@field query table?
+---@field json table?
+---@field timeout string|integer?
+---@field on_data fun(chunk: string)?
+
+local function options(self, method, path, opts)
+  local headers = { ["user-agent"] = "pai/" .. require("pai.version") }
+  if self.user then
+    headers["x-osmo-user"] = self.user
+  end
+  if method == "POST" and not opts.json then
+    headers["content-type"] = "application/json"
+  end
+  local token
+  if self.bearer then
+    local e
+    token, e = self.bearer()
+    if not token then
+      return nil, e
+    end
+  end
+  return {
+    url = self.base .. path,
+    method = method,
+    headers = headers,
+    query = opts.query,
+    json = opts.json,
+    body = method == "POST" and not opts.json and "" or nil,
+    unix_socket = self.socket,
+    bearer = token,
+    timeout = opts.timeout or TIMEOUT,
+  }
+end
+
+-- An engine that was about to leave has not looked at the request.
+local function leaving(self, e)
+  return self.socket ~= nil and e.code == "EHTTP" and e.status == 503
+end
+
+---Sends one request. A read that found no engine is sent again once one has been started, and so is
+---anything that met an engine on its way out; nothing else is repeated here.
+---@param method string
+---@param path string with its leading slash
+---@param opts pai.osmo.RequestOptions?
+---@return table? response
+---@return pai.Error? err with code EHTTP, http, error_code, message for what the service refused
+function Transport:send(method, path, opts)
+  opts = opts or {}
+  local request, e = options(self, method, path, opts)
+  if not request then
+    return nil, e
+  end
+  local res, begun
+  if opts.on_data then
+    request.on_data = function(chunk)
+      begun = true
+      return opts.on_data(chunk)
+    end
+  end
+  res, e = http.request(request)
+  local missed = not res and method == "GET" and M.lost(e) and e.code ~= "ETIMEDOUT"
+  if self.revive and not begun and (missed or (not res and leaving(self, e))) then
+    local revived, why = self.revive()
+    if not revived then
+      return nil, why
+    end
+    request.unix_socket = self.socket
+    res, e = http.request(request)
+  end
+  if not res then
+    warn(self, e.headers)
+    return nil, self.absent and M.lost(e) and self.absent() or failure(e)
+  end
+  warn(self, res.headers)
+  return res
+end
+
+---Sends a request and reads the JSON of the answer.
+---@param method string
+---@param path string
+---@param opts pai.osmo.RequestOptions?
+---@return any value
+---@return pai.Error? err
+function Transport:call(method, path, opts)
+  local res, e = self:send(method, path, opts)
+  if not res then
+    return nil, e
+  end
+  local value, parse_err = res:json()
+  if value == nil then
+    return err.fail(
+      "EPROTO",
+      ("%s %s: the answer is no JSON: %s"):format(method, path, parse_err.message)
+    )
+  end
+  return value
+end
+
+---@param fields table
+---@return pai.osmo.Transport
+function M.new(fields)
+  fields.seen = {}
+  return setmetatable(fields, Transport)
+end
+
+---A segment of a path.
+---@param text string
+---@return string
+function M.segment(text)
+  return (
+    tostring(text):gsub("[^%w%-_.~]", function(c)
+      return ("%%%02X"):format(c:byte())
+    end)
+  )
+end
+
+return M

@@ -1,0 +1,281 @@
+-- Submitting as upstream's command line does: render, put local files in, render again; and what
+-- to do when the answer got lost, since submitting twice is submitting two runs.
+local err = require("pai.err")
+local fs = require("pai.fs")
+local http = require("pai.osmo.client_http")
+local json = require("pai.json")
+local spec = require("pai.osmo.spec")
+local task = require("pai.task")
+
+local M = {}
+
+-- The label by which a run whose answer was lost is found again.
+local LABEL <const> = "pai-submit"
+
+local TIMEOUT <const> = 60000
+
+-- Between the two looks for a run whose answer was lost.
+local SECOND_LOOK <const> = 2000
+
+-- How often a submit whose answer was lost is sent in all.
+local ATTEMPTS <const> = 3
+
+---@class pai.osmo.SubmitOptions
+---@field spec string? text
+---@field file string? path; its folder is where localpath files are looked for
+---@field pool string?
+---@field variables string[]|table<string, any>|nil
+---@field string_variables string[]|table<string, any>|nil
+---@field labels string[]|table<string, string>|nil
+---@field env string[]|table<string, string>|nil
+---@field dry_run boolean?
+---@field validation_only boolean?
+---@field priority "HIGH"|"NORMAL"|"LOW"|nil
+
+-- {"k=v"} as it is, {k = v} as sorted "k=v".
+local function assignments(value)
+  if value == nil then
+    return {}
+  end
+  local out = {}
+  for i, item in ipairs(value) do
+    out[i] = item
+  end
+  for key, item in pairs(value) do
+    if type(key) == "string" then
+      out[#out + 1] = key .. "=" .. tostring(item)
+    end
+  end
+  if #value == 0 then
+    table.sort(out)
+  end
+  return out
+end
+
+local function query_of(opts, labels, extra)
+  local query = {
+    priority = opts.priority,
+    label = #labels > 0 and labels or nil,
+    env_vars = opts.env and #assignments(opts.env) > 0 and assignments(opts.env) or nil,
+  }
+  for name, value in pairs(extra) do
+    query[name] = value
+  end
+  return query
+end
+
+local function post(self, pool, body, query)
+  return self.transport:call("POST", ("/api/pool/%s/workflow"):format(http.segment(pool)), {
+    query = query,
+    json = body,
+    timeout = TIMEOUT,
+  })
+end
+
+local function text_of(opts)
+  if opts.spec then
+    return opts.spec
+  end
+  return fs.read(opts.file, { max = 16 * 1024 * 1024 })
+end
+
+-- The runs that carry the label. A service that knows no labels ignores the question and answers
+-- with any runs: then nil, and no error.
+local function by_label(self, value)
+  local found, e = self:list({
+    label = { LABEL .. "=" .. value },
+    all_users = true,
+    all_pools = true,
+    limit = 10,
+  })
+  if not found then
+    return nil, e.http ~= 400 and e or nil
+  end
+  for _, w in ipairs(found) do
+    if type(w.labels) ~= "table" or w.labels[LABEL] ~= value then
+      return nil
+    end
+  end
+  return found
+end
+
+-- The runs of this name that the user has submitted since.
+local function by_name(self, name, since)
+  local found, e = self:list({
+    name = name,
+    all_pools = true,
+    submitted_after = os.date("!%Y-%m-%dT%H:%M:%S", since),
+    limit = 10,
+  })
+  if not found then
+    return nil, e
+  end
+  local out = {}
+  for _, w in ipairs(found) do
+    if w.name:gsub("%-%d+$", "") == name then
+      out[#out + 1] = w
+    end
+  end
+  return out
+end
+
+local function look(self, value, name, since)
+  local found, e = by_label(self, value)
+  if found or e or not name then
+    return found, e or err.new("ENOTSUP", "the service cannot be asked for runs by label")
+  end
+  return by_name(self, name, since)
+end
+
+-- Decides what a lost answer meant: the run that was made, nil for none, or an error.
+local function recover(self, value, name, since, started)
+  -- The request may still be under way on the other side until its deadline has passed.
+  local rest = self.target == "local" and 0 or TIMEOUT - (task.now() - started)
+  if rest > 0 then
+    task.sleep(rest)
+  end
+  for attempt = 1, 2 do
+    local found, e = look(self, value, name, since)
+    if not found then
+      return nil, e
+    end
+    if #found > 1 then
+      return err.fail(
+        "ECONFLICT",
+        ("the answer to a submit was lost, and two runs may be it: %s and %s"):format(
+          found[1].name,
+          found[2].name
+        )
+      )
+    elseif #found == 1 then
+      return found[1]
+    end
+    if attempt == 1 then
+      task.sleep(self.target == "local" and 50 or SECOND_LOOK)
+    end
+  end
+  return false
+end
+
+local function adopt(w)
+  return {
+    name = w.name,
+    overview = w.overview,
+    logs = w.logs,
+    spec = json.null,
+    dashboard_url = w.dashboard_url or json.null,
+    warnings = json.array({}),
+    adopted = true,
+  }
+end
+
+-- Sends the real submit; a lost answer is looked for before anything is sent again.
+local function send(self, pool, body, query, value, name)
+  for attempt = 1, ATTEMPTS do
+    local since, started = os.time() - 2, task.now()
+    local answer, e = post(self, pool, body, query)
+    if answer or not http.lost(e) then
+      return answer, e
+    end
+    local awake, why = self:awake()
+    if not awake then
+      return nil, why
+    end
+    local w, look_err = recover(self, value, name, since, started)
+    if w then
+      return adopt(w)
+    elseif w == nil then
+      return nil, look_err
+    elseif attempt == ATTEMPTS then
+      return nil, e
+    end
+  end
+end
+
+-- A dry run against the embedded engine needs no engine: the same code renders here.
+local function render_here(opts, text, variables, labels)
+  local out, e = spec.dry_run(text, {
+    variables = variables.set_variables,
+    string_variables = variables.set_string_variables,
+    labels = labels,
+    env = assignments(opts.env),
+  })
+  if not out then
+    return err.fail("EHTTP", e.message, { http = e.http or 400, error_code = e.error_code })
+  end
+  return {
+    name = out.name,
+    overview = json.null,
+    logs = json.null,
+    spec = out.text,
+    dashboard_url = json.null,
+    warnings = json.array({}),
+  }
+end
+
+---Submits, validates or renders a spec.
+---@param self pai.osmo.Client
+---@param opts pai.osmo.SubmitOptions
+---@return table? answer
+---@return pai.Error? err
+function M.submit(self, opts)
+  if not opts.spec and not opts.file then
+    error("submit: spec or file is needed", 2)
+  end
+  local text, read_err = text_of(opts)
+  if not text then
+    return nil, read_err
+  end
+  local labels = assignments(opts.labels)
+  local variables = {
+    set_variables = json.array(assignments(opts.variables)),
+    set_string_variables = json.array(assignments(opts.string_variables)),
+  }
+  if opts.dry_run and self.target == "local" then
+    return render_here(opts, text, variables, labels)
+  end
+  local pool, pool_err = self:default_pool(opts.pool)
+  if not pool then
+    return nil, pool_err
+  end
+  local function body_of(file, template)
+    return {
+      file = file,
+      set_variables = variables.set_variables,
+      set_string_variables = variables.set_string_variables,
+      uploaded_templated_spec = template,
+    }
+  end
+  local function ask(file, template, mode)
+    return post(self, pool, body_of(file, template), query_of(opts, labels, mode))
+  end
+  if opts.dry_run then
+    return ask(text, nil, { dry_run = "True" })
+  end
+  local ok, roots_err = self:allow_roots()
+  if not ok then
+    return nil, roots_err
+  end
+  local validation = opts.validation_only and "True" or nil
+  local dir = opts.file and fs.dirname(fs.abspath(opts.file)) or nil
+  local plan, e = spec.client(text, {
+    dir = dir,
+    render = function(raw)
+      local answer, render_err = ask(raw, nil, { dry_run = "True", validation_only = validation })
+      return answer and answer.spec, render_err
+    end,
+  })
+  if not plan then
+    return nil, e
+  end
+  local mode = { validation_only = validation, dry_run = plan.template and "False" or nil }
+  if opts.validation_only then
+    return ask(plan.text, plan.template, mode)
+  end
+  local value = require("pai.crypto").hex(8)
+  labels[#labels + 1] = LABEL .. "=" .. value
+  local body = body_of(plan.text, plan.template)
+  return send(self, pool, body, query_of(opts, labels, mode), value, plan.name)
+end
+
+return M

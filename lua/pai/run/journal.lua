@@ -1,0 +1,157 @@
+-- The journal of a run: one JSON object a line, intent synced before an effect, result after. Its
+-- lines are what --json prints. Readers ignore a torn last line; a torn tail is cut before a run
+-- goes on, so that it never ends up in the middle.
+local err = require("pai.err")
+local fs = require("pai.fs")
+local json = require("pai.json")
+local out = require("pai.out")
+local task = require("pai.task")
+local text = require("pai.text")
+
+local M = {}
+
+---The journal's name in the run's folder.
+M.FILE = "journal.jsonl"
+
+-- Events that are on disk before the next thing happens: the intent before its effect, and the
+-- result. What comes before them is then on disk too, and what is lost after them is asked again.
+local SYNCED <const> = {
+  ["step.start"] = true,
+  ["step.done"] = true,
+  ["step.fail"] = true,
+}
+
+---@class pai.run.Journal
+---@field path string
+---@field run string run id
+---@field seq integer of the last line
+local Journal = {}
+Journal.__index = Journal
+
+-- Wall clock in milliseconds at monotonic time 0.
+local epoch = os.time() * 1000 - task.now()
+
+---Sets the wall clock from the time stamp of a file that was written just now: os.time has whole
+---seconds only.
+---@param path string
+function M.set_clock(path)
+  local st = fs.stat(path)
+  if st and math.abs(st.mtime_ms - (epoch + task.now())) < 2000 then
+    epoch = st.mtime_ms - task.now()
+  end
+end
+
+---The time now, as the journal writes it.
+---@return string "2026-01-02T03:04:05.678Z"
+function M.timestamp()
+  local ms = epoch + task.now()
+  return os.date("!%Y-%m-%dT%H:%M:%S", ms // 1000) .. (".%03dZ"):format(ms % 1000)
+end
+
+-- Foreign bytes (a program's output, an error text) must not make a line unreadable.
+local function clean(value)
+  if type(value) == "string" then
+    return text.utf8(value)
+  elseif type(value) ~= "table" then
+    return value
+  end
+  -- An empty list is marked as one by its metatable, which is protected.
+  local copy = debug.setmetatable({}, debug.getmetatable(value))
+  for k, v in pairs(value) do
+    copy[k] = clean(v)
+  end
+  return copy
+end
+
+---Makes the common fields of an event.
+---@param run string?
+---@param seq integer
+---@param event string
+---@param fields table
+---@return table
+function M.event(run, seq, event, fields)
+  local line = clean(fields)
+  line.t, line.seq, line.run, line.event = M.timestamp(), seq, run, event
+  return line
+end
+
+---Opens the journal of a run for appending; a torn last line is cut off.
+---@param dir string the run's folder
+---@param run string
+---@return pai.run.Journal? journal
+---@return pai.Error? err
+function M.open(dir, run)
+  local path = dir .. "/" .. M.FILE
+  local seq = 0
+  if fs.exists(path) then
+    local events, e, info = M.read(path)
+    if not events then
+      return nil, e
+    end
+    seq = #events > 0 and events[#events].seq or 0
+    if info.torn then
+      local ok, failure = fs.write(path, info.whole, { mode = "0600", sync = true })
+      if not ok then
+        return nil, failure
+      end
+    end
+  end
+  local channel, e = out.open(path, { append = true })
+  if not channel then
+    return nil, e
+  end
+  return setmetatable({ path = path, run = run, seq = seq, channel = channel }, Journal)
+end
+
+---Appends an event; raises when it can't be written, since nothing may happen unrecorded.
+---@param event string
+---@param fields table
+---@return table line as it was written
+function Journal:append(event, fields)
+  local line = M.event(self.run, self.seq + 1, event, fields)
+  local ok, e = self.channel:write(json.encode(line) .. "\n")
+  if ok and SYNCED[event] then
+    ok, e = self.channel:sync()
+  end
+  if not ok then
+    err.raise("EJOURNAL", ("write %s: %s"):format(self.path, e.message))
+  end
+  self.seq = self.seq + 1
+  return line
+end
+
+---Closes the file.
+function Journal:close()
+  self.channel:close()
+end
+
+---Reads a journal. Raises nothing: a damaged line in the middle is an error that names it.
+---@param path string
+---@return table[]? events
+---@return pai.Error? err
+---@return { torn: boolean, whole: string }? info whole: the text without a torn tail
+function M.read(path)
+  local body, e = fs.read(path)
+  if not body then
+    return nil, e
+  end
+  local events, from, number = {}, 1, 0
+  while from <= #body do
+    local stop = body:find("\n", from, true)
+    local line = body:sub(from, (stop or #body + 1) - 1)
+    local event = stop and json.decode(line)
+    number = number + 1
+    if type(event) ~= "table" or type(event.event) ~= "string" then
+      local last = not stop or stop == #body
+      if not last then
+        return err.fail("EJOURNAL", ("%s:%d: the line is damaged"):format(path, number))
+      end
+      return events, nil, { torn = true, whole = body:sub(1, from - 1) }
+    end
+    events[#events + 1] = event
+    from = stop + 1
+  end
+  return events, nil, { torn = false, whole = body }
+end
+
+return M

@@ -1,0 +1,139 @@
+-- Where a run stands, read from its journal.
+local M = {}
+
+---@class pai.run.Unit one step, or one item of a step with `each`
+---@field started boolean a step.start with no end after it
+---@field done boolean
+---@field result any
+---@field skipped boolean
+---@field green boolean its gate
+---@field attempts integer
+---@field ms integer?
+---@field error table?
+
+---@class pai.run.State
+---@field start table? the run.start line
+---@field units table<string, pai.run.Unit>
+---@field order string[] unit names as they first appeared
+---@field graph table[]? steps of run.graph
+---@field files table<string, string> path → sha256 as accepted last
+---@field children table[] with boot, of processes whose end nobody saw
+---@field media string[]
+---@field ended table? the run.end line of the last session
+---@field sessions integer
+---@field last string? time of the last line
+
+local function unit(state, name)
+  local u = state.units[name]
+  if not u then
+    u = { started = false, done = false, green = false, attempts = 0 }
+    state.units[name] = u
+    state.order[#state.order + 1] = name
+  end
+  return u
+end
+
+local on = {}
+
+on["run.start"] = function(state, e)
+  state.start, state.boot = e, e.boot
+  for _, file in ipairs(e.files or {}) do
+    state.files[file.path] = file.sha256
+  end
+  state.sessions = 1
+end
+
+on["run.resume"] = function(state, e)
+  state.boot = e.boot
+  state.ended = nil
+  state.sessions = state.sessions + 1
+  for _, file in ipairs(e.files or {}) do
+    state.files[file.path] = file.sha256
+  end
+end
+
+on["run.graph"] = function(state, e)
+  state.graph = e.steps
+end
+
+on["file"] = function(state, e)
+  state.files[e.path] = e.sha256
+end
+
+on["step.start"] = function(state, e)
+  local u = unit(state, e.step)
+  u.started, u.attempts = true, e.attempt or u.attempts + 1
+  u.error = nil
+end
+
+on["step.done"] = function(state, e)
+  local u = unit(state, e.step)
+  u.started, u.done, u.result, u.ms, u.how = false, true, e.result, e.ms, e.how
+end
+
+on["step.fail"] = function(state, e)
+  local u = unit(state, e.step)
+  -- Whether the effect came about is not known: it counts as started until `done` says more.
+  u.error, u.ms = e.error, e.ms
+end
+
+on["step.skip"] = function(state, e)
+  unit(state, e.step).skipped = true
+end
+
+on["gate"] = function(state, e)
+  local u = unit(state, e.step)
+  u.green = e.verdict == "green"
+  u.gate = e
+  if e.kind == "checks" then
+    u.started, u.done = false, u.green
+  end
+end
+
+on["child"] = function(state, e)
+  state.children[#state.children + 1] = {
+    pid = e.pid,
+    start_time = e.start_time,
+    boot = state.boot,
+    step = e.step,
+    argv0 = e.argv0,
+  }
+end
+
+on["media"] = function(state, e)
+  state.media[#state.media + 1] = e.path
+end
+
+on["run.end"] = function(state, e)
+  state.ended = e
+end
+
+---Reads the state of a run.
+---@param events table[]
+---@return pai.run.State
+function M.of(events)
+  local state = {
+    units = {},
+    order = {},
+    files = {},
+    children = {},
+    media = {},
+    sessions = 0,
+  }
+  for _, e in ipairs(events) do
+    local fn = on[e.event]
+    if fn then
+      fn(state, e)
+    end
+    state.last = e.t
+  end
+  return state
+end
+
+---The state of a run that nothing has happened to.
+---@return pai.run.State
+function M.fresh()
+  return M.of({})
+end
+
+return M

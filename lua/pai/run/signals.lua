@@ -1,0 +1,72 @@
+-- Interruption: the first signal is passed on once and no further step begins; the second ends
+-- what still runs with TERM, the third with KILL. The run can be resumed.
+local task = require("pai.task")
+
+local M = {}
+
+-- Time for a program to end by itself after the first signal.
+local PATIENCE_MS <const> = 10000
+
+local CHILD_SIGNAL <const> = { SIGINT = "INT", SIGTERM = "TERM", SIGHUP = "TERM" }
+
+---The exit code of an interrupted run.
+---@param name string of the signal
+---@return integer
+function M.exit_code(name)
+  return name == "SIGINT" and 130 or 143
+end
+
+-- Cancels the steps that wait for no program; those that do end when it has ended.
+local function cancel_tasks(run, all)
+  local busy = {}
+  for _, unit in pairs(run.children.live) do
+    local live = run.live[unit]
+    if live then
+      busy[live.node] = true
+    end
+  end
+  for node, t in pairs(run.tasks) do
+    if all or not busy[node] then
+      t:cancel()
+    end
+  end
+end
+
+local function wind_down(run)
+  local until_ms = task.now() + PATIENCE_MS
+  while next(run.tasks) and task.now() < until_ms do
+    cancel_tasks(run, false)
+    task.sleep("50ms")
+  end
+  cancel_tasks(run, true)
+end
+
+---Watches for signals while a run goes on.
+---@param run pai.run.Run
+---@return fun() stop
+function M.install(run)
+  local count = 0
+  local remove = task.on_signal(function(name)
+    local signal = CHILD_SIGNAL[name]
+    if not signal then
+      return
+    end
+    count = count + 1
+    if count == 1 then
+      run.interrupted = name
+      run:stop()
+      run.children:close()
+      run.children:signal(signal)
+      pcall(run.log, run, nil, name .. ": no further step begins; once more ends what runs", "warn")
+      wind_down(run)
+    elseif count == 2 then
+      run.children:signal("TERM")
+      cancel_tasks(run, true)
+    else
+      run.children:signal("KILL")
+    end
+  end)
+  return remove
+end
+
+return M

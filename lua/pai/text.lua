@@ -1,0 +1,196 @@
+-- Small text helpers: nearest name, padding by display width, wrapping, clean UTF-8.
+local M = {}
+
+-- Edit distance with transpositions, given up on as soon as it must exceed limit.
+local function distance(a, b, limit)
+  if math.abs(#a - #b) > limit then
+    return limit + 1
+  end
+  local before, prev = {}, {}
+  for j = 0, #b do
+    prev[j] = j
+  end
+  for i = 1, #a do
+    local row, best = { [0] = i }, i
+    for j = 1, #b do
+      local cost = a:byte(i) == b:byte(j) and 0 or 1
+      local d = math.min(prev[j] + 1, row[j - 1] + 1, prev[j - 1] + cost)
+      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        d = math.min(d, before[j - 2] + 1)
+      end
+      row[j] = d
+      best = math.min(best, d)
+    end
+    if best > limit then
+      return limit + 1
+    end
+    before, prev = prev, row
+  end
+  return prev[#b]
+end
+
+---Finds the candidate that the user most likely meant.
+---@param name string
+---@param candidates string[]
+---@return string? nearest nil when nothing is close
+function M.nearest(name, candidates)
+  local best, best_distance
+  local limit = math.max(1, math.min(3, #name // 2))
+  local lower = name:lower()
+  for _, candidate in ipairs(candidates) do
+    local c = candidate:lower()
+    local d = distance(lower, c, limit)
+    if d > limit and #lower >= 3 and (c:find(lower, 1, true) or lower:find(c, 1, true)) then
+      d = limit -- a part of the name is a hint too, but a weaker one
+    end
+    if d <= limit and (not best_distance or d < best_distance) then
+      best, best_distance = candidate, d
+    end
+  end
+  return best
+end
+
+---" (did you mean 'X'?)", or "" when nothing is close.
+---@param name string
+---@param candidates string[]
+---@return string
+function M.did_you_mean(name, candidates)
+  local near = M.nearest(name, candidates)
+  return near and (" (did you mean '%s'?)"):format(near) or ""
+end
+
+---Sorted string keys of a table.
+---@param t table
+---@return string[]
+function M.keys(t)
+  local names = {}
+  for k in pairs(t) do
+    if type(k) == "string" then
+      names[#names + 1] = k
+    end
+  end
+  table.sort(names)
+  return names
+end
+
+---Makes valid UTF-8 of any bytes, so that a foreign program's output can be journalled.
+---@param s string
+---@return string
+function M.utf8(s)
+  if utf8.len(s) then
+    return s
+  end
+  local parts, from = {}, 1
+  while from <= #s do
+    local ok, bad = utf8.len(s, from)
+    if ok then
+      parts[#parts + 1] = s:sub(from)
+      break
+    end
+    parts[#parts + 1] = s:sub(from, bad - 1)
+    parts[#parts + 1] = "\u{FFFD}"
+    from = bad + 1
+  end
+  return table.concat(parts)
+end
+
+---Columns that a text takes on a terminal.
+---@param s string
+---@return integer
+function M.width(s)
+  if not s:find("[^ -~]") then
+    return #s
+  end
+  return require("pai.term").width(s)
+end
+
+---Pads with spaces to a display width.
+---@param s string
+---@param columns integer
+---@return string
+function M.pad(s, columns)
+  local missing = columns - M.width(s)
+  return missing > 0 and s .. (" "):rep(missing) or s
+end
+
+---Cuts a text to a display width; a cut one ends with "…".
+---@param s string
+---@param columns integer
+---@return string
+function M.cut(s, columns)
+  if columns <= 0 then
+    return ""
+  end
+  if M.width(s) <= columns then
+    return s
+  end
+  s = M.utf8(s)
+  local used, last = 0, 0
+  for pos, code in utf8.codes(s) do
+    local w = M.width(utf8.char(code))
+    if used + w > columns - 1 then
+      break
+    end
+    used = used + w
+    last = pos + #utf8.char(code) - 1
+  end
+  return s:sub(1, last) .. "…"
+end
+
+---One line of a text: control characters gone, white space folded.
+---@param s string
+---@return string
+function M.one_line(s)
+  -- Terminal sequences first, so that no half of one is left.
+  s = s:gsub("\27%[[0-?]*[ -/]*[@-~]", ""):gsub("\27%][^\7\27]*[\7]?", "")
+  return (s:gsub("[%c%s]+", " "):gsub("^ ", ""):gsub(" $", ""))
+end
+
+---Wraps words to a width.
+---@param s string
+---@param columns integer
+---@param indent string? put before every line
+---@return string
+function M.wrap(s, columns, indent)
+  indent = indent or ""
+  local out = {}
+  for paragraph in (s .. "\n"):gmatch("(.-)\n") do
+    local line = ""
+    for word in paragraph:gmatch("%S+") do
+      if line ~= "" and M.width(indent) + M.width(line) + 1 + M.width(word) > columns then
+        out[#out + 1] = indent .. line
+        line = word
+      else
+        line = line == "" and word or line .. " " .. word
+      end
+    end
+    out[#out + 1] = line ~= "" and indent .. line or ""
+  end
+  while out[#out] == "" do
+    out[#out] = nil
+  end
+  return table.concat(out, "\n")
+end
+
+---Lays rows out in columns, two spaces apart; the last column is not padded.
+---@param rows string[][]
+---@return string lines each ended by a newline
+function M.columns(rows)
+  local widths = {}
+  for _, row in ipairs(rows) do
+    for i, cell in ipairs(row) do
+      widths[i] = math.max(widths[i] or 0, M.width(cell))
+    end
+  end
+  local out = {}
+  for _, row in ipairs(rows) do
+    local cells = {}
+    for i, cell in ipairs(row) do
+      cells[i] = i < #row and M.pad(cell, widths[i]) or cell
+    end
+    out[#out + 1] = (table.concat(cells, "  "):gsub(" +$", "")) .. "\n"
+  end
+  return table.concat(out)
+end
+
+return M

@@ -1,0 +1,5 @@
+-- bubblewrap: its version.
+return {
+  name = "bwrap",
+  reads = { { "--version" } },
+}

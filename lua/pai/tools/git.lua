@@ -1,0 +1,15 @@
+-- git: what only looks.
+return {
+  name = "git",
+  reads = {
+    { "--version" },
+    { "status" },
+    { "rev-parse" },
+    { "ls-files" },
+    { "log" },
+    { "show" },
+    { "check-ignore" },
+    { "diff" },
+  },
+  refuse = { "--output", "--ext-diff", "--textconv" },
+}

@@ -1,0 +1,5 @@
+-- uname only looks, whatever it is asked.
+return {
+  name = "uname",
+  reads = { {} },
+}

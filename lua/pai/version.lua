@@ -1,0 +1,2 @@
+-- The version of pai, in one place.
+return "0.1.0"

@@ -1,0 +1,228 @@
+-- pai osmo and pai engine as a user calls them.
+local exec = require("pai.exec")
+local fs = require("pai.fs")
+local json = require("pai.json")
+local launch = require("pai.engine.launch")
+local pai = require("pai")
+local paths = require("pai.engine.paths")
+
+local FLOW <const> = [[
+workflow:
+  name: hello
+  tasks:
+  - name: greet
+    image: pai.local/sh
+    command: [sh, -c, "echo hello {{who}}; cat /tmp/note; echo {{who}} > {{output}}/who"]
+    files:
+    - path: /tmp/note
+      localpath: note.txt
+default-values:
+  who: world
+]]
+
+describe("pai osmo", function()
+  local dir, state
+
+  setup(function()
+    dir = assert(fs.tempdir({ prefix = "pai-cli-" }))
+    state = dir .. "/state"
+    fs.write(dir .. "/flow.yaml", FLOW)
+    fs.write(dir .. "/note.txt", "from beside\n")
+    fs.write(dir .. "/bad.yaml", (FLOW:gsub("    files:", "    nope: 1\n    files:")))
+    fs.write(
+      dir .. "/fails.yaml",
+      "workflow:\n  name: fails\n  tasks:\n  - name: t\n    image: pai.local/sh\n"
+        .. "    command: [sh, -c, 'echo oops; exit 3']\n"
+    )
+  end)
+  teardown(function()
+    launch.stop(paths.of(state))
+    fs.remove(dir, { recursive = true })
+  end)
+
+  -- Runs a command; its exit code, output and errors.
+  local function pai_run(...)
+    local argv = { pai.exe, ... }
+    table.insert(argv, "--state")
+    table.insert(argv, state)
+    local r, e = exec.run(argv, {
+      cwd = dir,
+      timeout = "60s",
+      env = { HOME = dir, XDG_CONFIG_HOME = dir .. "/config" },
+    })
+    r = r or e
+    return r.code == "EEXIT" and r.exit or r.code, r.stdout, r.stderr
+  end
+
+  local function pai_json(...)
+    local code, stdout = pai_run(...)
+    return code, assert(json.decode(stdout))
+  end
+
+  it("renders without an engine", function()
+    local code, text = pai_run("osmo", "submit", "flow.yaml", "--set", "who=you", "--dry-run")
+    assert.equal(0, code)
+    assert.truthy(text:find("echo hello you", 1, true))
+    assert.is_false(fs.exists(state))
+  end)
+
+  it("submits and waits", function()
+    local code, text, said = pai_run("osmo", "submit", "flow.yaml", "--wait")
+    assert.equal(0, code, said)
+    assert.truthy(text:find("^hello%-1\n"))
+    assert.truthy(text:find("Status%s+COMPLETED"))
+    assert.truthy(text:find("greet%s+greet%-group%s+COMPLETED%s+0"))
+    local _, log = pai_run("osmo", "logs", "hello-1")
+    assert.truthy(log:find("[greet] hello world", 1, true))
+    assert.truthy(log:find("[greet] from beside", 1, true))
+  end)
+
+  it("takes variables, labels and JSON", function()
+    local code, q = pai_json(
+      "osmo",
+      "submit",
+      "flow.yaml",
+      "--set-string",
+      "who=007",
+      "--label",
+      "team=red",
+      "--wait",
+      "--json"
+    )
+    assert.equal(0, code)
+    assert.equal("COMPLETED", q.status)
+    assert.equal("red", q.labels.team)
+    local _, log = pai_run("osmo", "logs", q.name, "--task", "greet", "--query", "hello")
+    assert.truthy(log:find("hello 007", 1, true))
+    local _, listed = pai_json("osmo", "list", "--label", "team=r*", "--json")
+    assert.equal(1, #listed.workflows)
+    assert.equal(q.name, listed.workflows[1].name)
+    assert.is_false(listed.more_entries)
+  end)
+
+  it("ends with 1 when the run has failed, and says why", function()
+    local code, text = pai_run("osmo", "submit", "fails.yaml", "--wait")
+    assert.equal(1, code)
+    assert.truthy(text:find("Status%s+FAILED"))
+    assert.truthy(text:find("t: Failure reason: - Exit code 3", 1, true))
+    local _, errors = pai_run("osmo", "logs", "fails-1", "--error", "--task", "t")
+    assert.truthy(errors:find("[t] oops", 1, true))
+    local _, events = pai_run("osmo", "events", "fails-1")
+    assert.truthy(events:find("[t] Failed: ", 1, true))
+    local restarted
+    code, restarted = pai_run("osmo", "restart", "fails-1")
+    assert.equal(0, code)
+    assert.equal("fails-2\n", restarted)
+    code = pai_run("osmo", "query", "fails-2", "--wait")
+    assert.equal(1, code)
+  end)
+
+  it("validates", function()
+    local code, text = pai_run("osmo", "validate", "fails.yaml")
+    assert.equal(0, code)
+    assert.equal("fails: Workflow validation succeeded.\n", text)
+    local _, said
+    code, _, said = pai_run("osmo", "validate", "bad.yaml")
+    assert.equal(1, code)
+    assert.truthy(said:find("nope", 1, true))
+  end)
+
+  it("cancels, and says of each whether it could", function()
+    fs.write(dir .. "/long.yaml", (FLOW:gsub("echo hello", "sleep 60; echo hello")))
+    local _, id = pai_run("osmo", "submit", "long.yaml")
+    id = id:gsub("\n", "")
+    local code, text, said = pai_run("osmo", "cancel", id, "nope-1", "--force")
+    assert.equal(1, code)
+    assert.equal(id .. ": being canceled\n", text)
+    assert.truthy(said:find("nope-1: Workflow nope-1 is not found.", 1, true))
+    code = pai_run("osmo", "query", id, "--wait")
+    assert.equal(1, code)
+  end)
+
+  it("follows a log", function()
+    fs.write(dir .. "/slow.yaml", (FLOW:gsub("echo hello", "sleep 0.3; echo hello")))
+    local _, id = pai_run("osmo", "submit", "slow.yaml")
+    local code, text = pai_run("osmo", "logs", (id:gsub("\n", "")), "--follow", "--json")
+    assert.equal(0, code)
+    local found = false
+    for line in text:gmatch("[^\n]+") do
+      found = found or assert(json.decode(line)).line:find("hello world", 1, true) ~= nil
+    end
+    assert.is_true(found)
+  end)
+
+  it("shows pools, specs and the version of the contract", function()
+    local code, text = pai_run("osmo", "pools")
+    assert.equal(0, code)
+    assert.truthy(text:find("local%s+ONLINE%s+local"))
+    local _, v = pai_json("osmo", "version", "--json")
+    assert.equal("6", v.major)
+    _, text = pai_run("osmo", "spec", "hello-1")
+    assert.truthy(text:find("greet-group", 1, true))
+    _, text = pai_run("osmo", "spec", "hello-1", "--template")
+    assert.equal(FLOW, text)
+  end)
+
+  it("says what is wrong, with the right exit code", function()
+    local code, _, said = pai_run("osmo", "submit")
+    assert.equal(2, code)
+    assert.truthy(said:find("FILE", 1, true))
+    code, _, said = pai_run("osmo", "submit", "nothing.yaml")
+    assert.equal(2, code)
+    assert.truthy(said:find("nothing.yaml", 1, true))
+    code, _, said = pai_run("osmo", "lst")
+    assert.equal(2, code)
+    assert.truthy(said:find("did you mean 'list'", 1, true))
+    code, _, said = pai_run("osmo", "query", "nope-1")
+    assert.equal(1, code)
+    assert.truthy(said:find("Workflow nope-1 is not found.", 1, true))
+    code, _, said = pai_run("osmo", "list", "--limit", "x")
+    assert.equal(2, code)
+    assert.truthy(said:find("--limit", 1, true))
+    code, _, said = pai_run("osmo", "list", "--target", "osmo")
+    assert.equal(2, code)
+    assert.truthy(said:find("no OSMO is configured", 1, true))
+  end)
+end)
+
+describe("pai engine", function()
+  local state
+
+  before_each(function()
+    state = assert(fs.tempdir({ prefix = "pai-cli-" }))
+  end)
+  after_each(function()
+    launch.stop(paths.of(state))
+    fs.remove(state, { recursive = true })
+  end)
+
+  local function run(...)
+    local r, e = exec.run({ pai.exe, "engine", ..., "--state", state }, { accept = "any" })
+    return assert(r, e)
+  end
+
+  it("starts, shows and stops", function()
+    assert.equal("no engine is running\n", run("status").stdout)
+    local r = run("start")
+    assert.equal(0, r.code)
+    assert.truthy(r.stdout:find("engine%s+running"))
+    local s =
+      json.decode(exec.run({ pai.exe, "engine", "status", "--json", "--state", state }).stdout)
+    assert.truthy(fs.process(s.pid))
+    assert.truthy(s.sandbox.kind == "bubblewrap" or s.sandbox.reason)
+    r = run("stop")
+    assert.equal(("engine stopped (pid %d)\n"):format(s.pid), r.stdout)
+    local p = fs.process(s.pid)
+    assert.is_true(p == nil or p.state == "Z")
+    assert.equal("no engine is running\n", run("stop").stdout)
+  end)
+
+  it("needs a port that is one", function()
+    local r = exec.run({ pai.exe, "engine", "start", "--port", "x", "--state", state }, {
+      accept = "any",
+    })
+    assert.equal(2, r.code)
+    assert.truthy(r.stderr:find("--port", 1, true))
+    assert.same({}, fs.list(state))
+  end)
+end)

@@ -1,0 +1,187 @@
+-- The VDA flow, with pai and the engine killed at every point: it goes on where it stood, submits
+-- one workflow, repeats nothing that was finished, and leaves no process behind.
+local support = dofile("tests/spec/demo/support.lua")
+local fs = require("pai.fs")
+local json = require("pai.json")
+local task = require("pai.task")
+local pick = support.pick
+
+local ID <const> = "run-0badcafe"
+
+describe("the VDA run", function()
+  local bench
+
+  before_each(function()
+    bench = support.new()
+    support.video(bench.dir .. "/clip.mp4")
+  end)
+
+  after_each(function()
+    support.remove(bench)
+  end)
+
+  local ARGV <const> = { "vda", "video=clip.mp4", "seconds=0", "seed=7" }
+
+  -- How a run ended: its last run.end, or nil.
+  local function ended(events)
+    local ends = pick(events, "run.end")
+    return ends[#ends]
+  end
+
+  local function count(events, event, step)
+    return #pick(events, event, step)
+  end
+
+  -- What must hold of a run that was killed during the step `killed` and went on.
+  local function check_whole(killed)
+    local events = bench:journal(ID)
+    assert.are.equal("green", ended(events).status)
+    for _, name in ipairs(support.steps(events)) do
+      local starts, ends = count(events, "step.start", name), count(events, "step.done", name)
+      assert.is_true(ends <= 1, name .. " was finished more than once")
+      assert.is_true(
+        starts == ends or (name == killed and starts == 2),
+        ("%s was started %d times"):format(name, starts)
+      )
+    end
+    local workflows = support.workflows(bench)
+    assert.are.equal(1, #workflows)
+    assert.are.equal("COMPLETED", workflows[1].status)
+    support.no_child_left(events)
+  end
+
+  local function resume()
+    local r = bench:pai({ "resume", "--json", ID }, { timeout = "120s" })
+    assert.are.equal(0, r.code, r.stderr .. r.stdout)
+  end
+
+  local function run_argv()
+    local argv = { "run", "--json", "--run-id", ID }
+    return table.move(ARGV, 1, #ARGV, #argv + 1, argv)
+  end
+
+  local function renew()
+    support.remove(bench)
+    bench = support.new()
+    support.video(bench.dir .. "/clip.mp4")
+  end
+
+  -- Every line of a whole run's journal that begins or ends a step or a gate: a step that is added
+  -- to the recipe is tested from its first day.
+  local function boundaries()
+    local r = bench:pai(run_argv(), { timeout = "120s" })
+    assert.are.equal(0, r.code, r.stderr .. r.stdout)
+    local list, steps = {}, {}
+    for _, e in ipairs(bench:journal(ID)) do
+      if e.event == "step.start" or e.event == "step.done" or e.event == "gate" then
+        list[#list + 1] = { event = e.event, step = e.step }
+      end
+      if e.event == "step.start" then
+        steps[#steps + 1] = e.step
+      end
+    end
+    assert.is_true(#list >= 10 and #steps >= 5)
+    renew()
+    return list, steps
+  end
+
+  it("goes on after SIGKILL at every boundary between steps", function()
+    for _, at in ipairs((boundaries())) do
+      local name = at.event .. ":" .. at.step
+      local r = bench:pai(run_argv(), { env = { PAI_TEST_KILL = name }, timeout = "120s" })
+      assert.are.equal("SIGKILL", r.signal, name .. " " .. r.stderr)
+      resume()
+      check_whole(at.event == "step.start" and at.step or nil)
+      renew()
+    end
+  end)
+
+  it("goes on after SIGKILL in the middle of every step", function()
+    local _, steps = boundaries()
+    for _, name in ipairs(steps) do
+      support.run_and_kill(bench, ARGV, ID, function(events)
+        if count(events, "step.start", name) > 0 then
+          task.sleep("30ms")
+          return true
+        end
+      end)
+      local before = bench:journal(ID)
+      support.no_child_left(before)
+      if not ended(before) then
+        resume()
+      end
+      local events = bench:journal(ID)
+      assert.are.equal("green", ended(events).status)
+      for _, e in ipairs(pick(before, "step.done")) do
+        assert.are.equal(1, count(events, "step.start", e.step), e.step .. " was repeated")
+      end
+      assert.are.equal(1, #support.workflows(bench))
+      renew()
+    end
+  end)
+
+  it("says so when the engine is killed while a task runs, and resume finishes the work", function()
+    local proc = bench:start(run_argv())
+    local function running()
+      for _, w in ipairs(support.workflows(bench)) do
+        if w.status == "RUNNING" then
+          local q = json.decode(bench:pai({ "osmo", "query", w.name, "--json" }).stdout)
+          for _, g in ipairs(q.groups) do
+            for _, t in ipairs(g.tasks) do
+              if t.status == "RUNNING" then
+                return w.name
+              end
+            end
+          end
+        end
+      end
+    end
+    support.eventually(function()
+      return fs.exists(bench.state .. "/runs/" .. ID .. "/journal.jsonl")
+        and #pick(bench:journal(ID), "step.done", "submit") > 0
+    end, "the submit")
+    local workflow = support.eventually(running, "a running task")
+    local status = json.decode(bench:pai({ "engine", "status", "--json" }).stdout)
+    local start = fs.process(status.pid).start_time
+    require("pai.exec").run({ "kill", "-9", tostring(status.pid) })
+    local r, e = proc:wait("60s")
+    local code = r and r.code or e.exit
+    assert.are.equal(1, code)
+    local events = bench:journal(ID)
+    assert.are.equal("failed", ended(events).status)
+    local reasons = {}
+    for _, f in ipairs(pick(events, "step.fail")) do
+      reasons[#reasons + 1] = f.error.message
+    end
+    assert.is_truthy(table.concat(reasons, "\n"):find("engine"), table.concat(reasons, "\n"))
+    -- The next command restarts the engine, and nothing is RUNNING for ever.
+    local q = json.decode(bench:pai({ "osmo", "query", workflow, "--json" }).stdout)
+    assert.are.equal("FAILED_BACKEND_ERROR", q.status)
+    local p = fs.process(status.pid)
+    assert.is_true(not p or p.start_time ~= start)
+    -- No process of the dead engine's tasks is left: all of them name the run's folder.
+    support.eventually(function()
+      local left = require("pai.exec").run(
+        { "pgrep", "-f", bench.dir .. "/media" },
+        { accept = "any" }
+      )
+      return left == nil or left.stdout == ""
+    end, "the end of every task process")
+    resume()
+    events = bench:journal(ID)
+    assert.are.equal("green", ended(events).status)
+  end)
+
+  it("refuses a second run with the same id, naming the first", function()
+    local argv = run_argv()
+    local proc = bench:start(argv)
+    support.eventually(function()
+      return fs.exists(bench.state .. "/runs/" .. ID .. "/journal.jsonl")
+    end, "the first run")
+    local second = bench:pai(argv)
+    assert.are.equal(4, second.code, second.stdout)
+    assert.is_truthy((second.stdout .. second.stderr):find(ID, 1, true))
+    local r = assert(proc:wait("120s"))
+    assert.are.equal(0, r.code)
+  end)
+end)
