@@ -56,7 +56,7 @@ describe("the VDA run", function()
   end
 
   local function run_argv()
-    local argv = { "run", "--json", "--run-id", ID }
+    local argv = { "run", "--allow-dirty", "--json", "--run-id", ID }
     return table.move(ARGV, 1, #ARGV, #argv + 1, argv)
   end
 

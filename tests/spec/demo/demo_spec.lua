@@ -6,15 +6,20 @@ local fs = require("pai.fs")
 local json = require("pai.json")
 local pick = support.pick
 
--- Twenty seconds of ten frames each.
+-- Twenty seconds of ten frames each. Seed 0 draws fog in the morning; a prototype of this profile
+-- reached these figures under that condition, counting boxes with an IoU of at least 0.5.
 local FRAMES <const> = 200
+local RECALL <const>, PRECISION <const> = 0.899, 0.911
 
 describe("the VDA demo", function()
   local bench, events, result, run_dir
 
   setup(function()
     bench = support.new()
-    result = bench:pai({ "run", "vda", "--json", "flow=e2e" }, { timeout = "400s" })
+    result = bench:pai(
+      { "run", "--allow-dirty", "vda", "--json", "flow=e2e", "seed=0" },
+      { timeout = "400s" }
+    )
     events = support.events(result.stdout)
     run_dir = bench.dir .. "/media/vda/runs/" .. events[1].run
   end)
@@ -73,11 +78,23 @@ describe("the VDA demo", function()
     end
   end)
 
+  it("labels the augmented clip as it labels the original", function()
+    local scene = fs.glob(run_dir .. "/outputs/pseudo_labeled_augmented/*")[1]
+    local transfer = assert(json.decode(assert(fs.read(scene .. "/sidecars/label_transfer.json"))))
+    local agreement = transfer.agreement
+    assert.are.equal(0.5, agreement.iou_threshold)
+    assert.is_true(agreement.reference_boxes > FRAMES)
+    assert.is_true(agreement.recall >= RECALL, "recall " .. agreement.recall)
+    assert.is_true(agreement.precision >= PRECISION, "precision " .. agreement.precision)
+  end)
+
   it("writes the manifest that its metadata agree with", function()
     local manifest = assert(
       require("pai.yaml").decode(assert(fs.read(run_dir .. "/setup_b0/configs/manifest.yaml")))
     )
     assert.are.equal(1, manifest.total)
+    assert.are.equal("fog", manifest.configs[1].sampled_vars.weather)
+    assert.are.equal("morning", manifest.configs[1].sampled_vars.time_of_day)
     local scene = fs.glob(run_dir .. "/outputs/augmented/*")[1]
     local metadata = assert(json.decode(assert(fs.read(scene .. "/metadata.json"))))
     assert.are.same(manifest.configs[1].sampled_vars, metadata.selections)

@@ -16,8 +16,8 @@ describe("pai run vda with bad input:", function()
 
   -- Runs and checks: exit code, that all patterns are in the text, that no media was left.
   local function refused(code, patterns, argv, opts)
-    local command = { "run", "vda" }
-    table.move(argv, 1, #argv, 3, command)
+    local command = { "run", "--allow-dirty", "vda" }
+    table.move(argv, 1, #argv, #command + 1, command)
     local r = bench:pai(command, opts)
     local said = r.stdout .. r.stderr
     assert.are.equal(code, r.code, said)
@@ -97,7 +97,7 @@ describe("pai run vda with bad input:", function()
       return
     end
     support.video(bench.dir .. "/clip.mp4")
-    local r = bench:pai({ "run", "vda", "video=clip.mp4", "out=" .. disk })
+    local r = bench:pai({ "run", "--allow-dirty", "vda", "video=clip.mp4", "out=" .. disk })
     local said = r.stdout .. r.stderr
     local left = fs.glob(disk .. "/runs/*/display/*")
     assert(exec.run({ "umount", "-l", disk }))
@@ -108,14 +108,20 @@ describe("pai run vda with bad input:", function()
 
   it("a video whose name cannot be a workflow's", function()
     support.video(bench.dir .. "/9 odd näme.mp4")
-    local r =
-      bench:pai({ "run", "vda", "video=9 odd näme.mp4", "seconds=0", "flow=auto_labeling" })
+    local r = bench:pai({
+      "run",
+      "--allow-dirty",
+      "vda",
+      "video=9 odd näme.mp4",
+      "seconds=0",
+      "flow=auto_labeling",
+    })
     assert.are.equal(0, r.code, r.stdout .. r.stderr)
   end)
 
   it("never replaces the user's video by the demo", function()
     bench:write("text.mp4", "this is no video\n")
-    local r = bench:pai({ "run", "vda", "video=text.mp4" })
+    local r = bench:pai({ "run", "--allow-dirty", "vda", "video=text.mp4" })
     assert.is_nil((r.stdout .. r.stderr):find("vtest", 1, true))
     assert.are.equal("this is no video\n", fs.read(bench.dir .. "/text.mp4"))
   end)

@@ -114,7 +114,7 @@ end
 ---@param id string
 ---@param ready fun(events: table[]): any
 function M.run_and_kill(bench, argv, id, ready)
-  local command = { "run", "--json", "--run-id", id }
+  local command = { "run", "--allow-dirty", "--json", "--run-id", id }
   table.move(argv, 1, #argv, #command + 1, command)
   local proc = bench:start(command)
   local path = bench.state .. "/runs/" .. id .. "/journal.jsonl"
