@@ -182,7 +182,7 @@ static int push_failure(lua_State *L, const pai_proc_status *st) {
   }
   lua_getfield(L, result, "code");
   lua_setfield(L, -2, "exit");
-  static const char *const fields[] = {"signal", "stdout", "stderr", "duration_ms", NULL};
+  static const char *const fields[] = {"signal", "signo", "stdout", "stderr", "duration_ms", NULL};
   for (const char *const *f = fields; *f != NULL; f++) {
     lua_getfield(L, result, *f);
     lua_setfield(L, -2, *f);

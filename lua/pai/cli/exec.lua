@@ -13,8 +13,8 @@ local M = {
     .. "environment variables whose names look like secrets (…TOKEN, …KEY, …SECRET, …PASSWORD), "
     .. "those named with --secret, and those of the .env file at the root of the git work tree. "
     .. "Standard input and signals are passed on, and so is the exit code; 125 is a fault of "
-    .. "pai's, 126 a command that can't be run, 127 one that is not there. Output appears line by "
-    .. "line.",
+    .. "pai's, 126 a command that can't be run, 127 one that is not there. Output appears as it "
+    .. "comes, a prompt too; with --json line by line.",
   raw = true,
   options = {
     { name = "secret", arg = "NAME", many = true, doc = "mask this environment variable's value" },
@@ -77,11 +77,8 @@ end
 
 local START_ERRORS <const> = { ENOENT = 127, EACCES = 126, ENOEXEC = 126 }
 
-local SIGNALS <const> =
-  { HUP = 1, INT = 2, QUIT = 3, ABRT = 6, KILL = 9, SEGV = 11, PIPE = 13, ALRM = 14, TERM = 15 }
-
-local function print_line(line, stream)
-  out.write(stream == "stderr" and 2 or 1, line, "\n")
+local function pass_on(text, stream)
+  out.write(stream == "stderr" and 2 or 1, text)
 end
 
 local function print_json(line, stream)
@@ -93,8 +90,8 @@ end
 local function code_of(r, e)
   if r then
     return r.code
-  elseif e.code == "EEXIT" and e.signal then
-    return 128 + (SIGNALS[tostring(e.signal):gsub("^SIG", "")] or 0)
+  elseif e.code == "EEXIT" and e.signo then
+    return 128 + e.signo
   end
   out.stderr(("pai exec: %s\n"):format(e.message))
   return 125
@@ -109,7 +106,8 @@ function M.run(words, opts)
   local proc, e = require("pai.exec").start(words, {
     inherit_env = true,
     stdin = "inherit",
-    on_line = opts.json and print_json or print_line,
+    on_line = opts.json and print_json or nil,
+    on_output = not opts.json and pass_on or nil,
     accept = "any",
     max_output = 0,
   })

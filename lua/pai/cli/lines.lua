@@ -1,7 +1,6 @@
 -- Events of a run as lines for people: what `pai run` prints without a terminal, and what
 -- `pai runs watch` and `logs` print of a journal.
 local duration = require("pai.duration")
-local estimate = require("pai.run.estimate")
 local text = require("pai.text")
 
 local M = {}
@@ -87,6 +86,7 @@ format["run.resume"] = function(e, c)
 end
 
 format["estimate"] = function(e, c)
+  local estimate = require("pai.run.estimate")
   local rows = { line(c, "takes", "dim", "about " .. estimate.text(e.phases)) }
   for _, p in ipairs(e.phases) do
     rows[#rows + 1] = ("        %s: %s"):format(p.name, estimate.text({ p }))

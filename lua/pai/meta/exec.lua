@@ -49,8 +49,8 @@ local Process = {}
 ---@field truncated boolean More came than max_output.
 ---@field held boolean Somebody kept the output open.
 
----Runs a program to its end. What is not accepted is `EEXIT` with `exit`, `signal`, `stdout` and
----`stderr`; the timeout is `ETIMEDOUT`; a program that cannot be started has its errno. When the
+---Runs a program to its end. What is not accepted is `EEXIT` with `exit`, `signal`, `signo`,
+---`stdout` and `stderr`; the timeout is `ETIMEDOUT`; a program that cannot be started has its errno. When the
 ---caller is cancelled, or a callback raises, the group is ended first.
 ---@param argv string[]
 ---@param opts? pai.exec.options
