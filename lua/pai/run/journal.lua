@@ -13,12 +13,14 @@ local M = {}
 ---The journal's name in the run's folder.
 M.FILE = "journal.jsonl"
 
--- Events that are on disk before the next thing happens: the intent before its effect, and the
--- result. What comes before them is then on disk too, and what is lost after them is asked again.
+-- Events that are on disk before the next thing happens: the intent before its effect, the result,
+-- and the verdict before somebody acts on it. What comes before them (run.start before the first
+-- intent) is then on disk too, and what is lost after them is asked again.
 local SYNCED <const> = {
   ["step.start"] = true,
   ["step.done"] = true,
   ["step.fail"] = true,
+  ["run.end"] = true,
 }
 
 ---@class pai.run.Journal

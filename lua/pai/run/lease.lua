@@ -17,23 +17,37 @@ local M = {}
 ---@field recipe string?
 ---@field since string UTC
 
-local user
+local me
+
+-- What stays the same while the process lives.
+local function process()
+  if not me then
+    local f = assert(io.open("/proc/self/stat", "r"))
+    local pid = math.tointeger(tonumber(f:read("a"):match("^%d+")))
+    f:close()
+    me = {
+      pid = pid,
+      start_time = fs.process(pid).start_time,
+      boot = fs.boot_id(),
+      host = fs.hostname(),
+      user = fs.user(),
+    }
+  end
+  return me
+end
 
 ---This process as an owner.
 ---@param run string
 ---@param recipe string?
 ---@return pai.run.Owner
 function M.me(run, recipe)
-  local f = assert(io.open("/proc/self/stat", "r"))
-  local pid = math.tointeger(tonumber(f:read("a"):match("^%d+")))
-  f:close()
-  user = user or fs.user()
+  local self = process()
   return {
-    pid = pid,
-    start_time = fs.process(pid).start_time,
-    boot = fs.boot_id(),
-    host = fs.hostname(),
-    user = user,
+    pid = self.pid,
+    start_time = self.start_time,
+    boot = self.boot,
+    host = self.host,
+    user = self.user,
     run = run,
     recipe = recipe,
     since = os.date("!%Y-%m-%dT%H:%M:%SZ"),

@@ -27,6 +27,17 @@ describe("pai.crypto", function()
     end, 'no digest "sha257"')
   end)
 
+  it("has the same SHA-256 as the executable, which loads no library for it", function()
+    local digest = require("pai.digest")
+    for _, len in ipairs({ 0, 1, 55, 56, 63, 64, 65, 1000, 100000 }) do
+      local bytes = crypto.random(len)
+      assert.equal(crypto.sha256(bytes), digest.sha256(bytes))
+    end
+    assert.error(function()
+      digest.sha256({})
+    end)
+  end)
+
   it("gives the digest of a file, read in pieces", function()
     local path = fs.join(dir, "data")
     local text = ("0123456789abcdef"):rep(100000) .. "\0end"

@@ -79,6 +79,33 @@ describe("pai", function()
     end)
   end)
 
+  describe("an empty run", function()
+    it("loads no library, starts no process, and syncs what its design says", function()
+      local r = assert(exec.run({
+        "strace",
+        "-qq",
+        "-f",
+        "-e",
+        "openat,execve,clone,clone3,vfork,fork,fsync,fdatasync",
+        pai.exe,
+        "run",
+        pai.root .. "/tests/bench/empty.lua",
+      }, { env = { PAI_STATE = dir, ASAN_OPTIONS = "detect_leaks=0" } }))
+      assert.matches("green", r.stdout)
+      local loaded = {}
+      for path in r.stderr:gmatch('openat%([^"]*"[^"]+/([^"/]+%.so[%d.]*)"[^\n]*= %d') do
+        loaded[path:match("^[%a_]+")] = true
+      end
+      for _, name in ipairs({ "crypto", "libcrypto", "yaml", "db", "http" }) do
+        assert.is_nil(loaded[name], name)
+      end
+      assert.is_true(loaded.libc, "the pattern finds what is loaded")
+      assert.is_nil(r.stderr:find("fork(", 1, true) or r.stderr:find("clone", 1, true))
+      assert.equal(1, select(2, r.stderr:gsub("execve%(", "")))
+      assert.equal(3, select(2, r.stderr:gsub("sync%(", "")))
+    end)
+  end)
+
   describe("pai lua", function()
     it("runs a file with its arguments as the plain interpreter does", function()
       local r =
