@@ -7,7 +7,7 @@ local parse = require("pai.osmo.regex_parse")
 local M = {}
 
 -- Steps of one match; a second or so.
-local MAX_STEPS <const> = 10000000
+local MAX_STEPS <const> = 2000000
 
 local EMIT = {}
 

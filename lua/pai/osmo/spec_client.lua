@@ -122,7 +122,7 @@ local function read_document(text, templated, opts, dry_run)
     if opts.render then
       local answer, e = opts.render(text)
       if not answer then
-        error({ passed_on = e }, 0)
+        error({ passed_on = e or { stage = "client", message = "the dry run gave no spec" } }, 0)
       end
       yaml = answer
     else

@@ -7,7 +7,7 @@ local M = {}
 local raise, typeof, use, number = value.raise, value.type, value.use, value.number
 
 -- One text or list may not grow beyond this; a render in all not beyond four times as much.
-M.MAX_SIZE = 64 * 1024 * 1024
+M.MAX_SIZE = 32 * 1024 * 1024
 
 ---Refuses what would take too much memory, and counts it towards the whole.
 ---@param st table state of the render

@@ -307,7 +307,7 @@ end
 
 function Writer:entry(key, item)
   local text, _, a = represent(key)
-  if #text < LONGEST_KEY and text ~= "" and not (a and a.multiline) then
+  if (utf8.len(text) or #text) < LONGEST_KEY and text ~= "" and not (a and a.multiline) then
     self:scalar(key, true)
     self:indicator(":", false)
   else
