@@ -138,7 +138,7 @@ The same dataset, video name, seed and codec give the same bytes.]],
     },
     codec = {
       type = "enum",
-      values = { "vp9", "h264", "av1", "mpeg4", "theora" },
+      values = { "vp9", "h264", "av1", "mpeg4" },
       default = "vp9",
       doc = "Codec of every video that is written. vp9 is free and plays in browsers.",
     },

@@ -21,11 +21,6 @@ local ENCODERS <const> = {
     quality = { fine = 20, clean = 28, noisy = 38, show = 35 },
   },
   mpeg4 = { name = "mpeg4", args = "-q:v", quality = { fine = 2, clean = 3, noisy = 6, show = 4 } },
-  theora = {
-    name = "libtheora",
-    args = "-q:v",
-    quality = { fine = 10, clean = 8, noisy = 6, show = 7 },
-  },
 }
 
 ---Name of ffmpeg's encoder for a codec.
@@ -47,9 +42,6 @@ function M.encoder(codec, use)
   end
   for _, word in ipairs({ e.quality[use], "-pix_fmt", "yuv420p", "-threads", M.THREADS }) do
     argv[#argv + 1] = tostring(word)
-  end
-  if codec == "theora" then -- this encoder goes into mp4 only when told that it is an experiment
-    table.move({ "-strict", "experimental" }, 1, 2, #argv + 1, argv)
   end
   return argv
 end

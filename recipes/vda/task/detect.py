@@ -21,36 +21,44 @@ REMEMBER = 7  # runs of the person detector for which a place is looked at again
 TOP, BOTTOM = 0.095, 0.915  # where a person's head and feet are in the detector's window
 PERSON = 128 * (BOTTOM - TOP)
 LEARN = 100  # boxes that are enough to find the ground
+STEP = 1.15  # from one size of a person to the next
 STEADY = 0.15  # share of a region that must have moved in the frame before
 OVERLAP = 0.35  # boxes that overlap more are one person
 
 
-def frames(path):
-    """Colour frames of a video, in order."""
+def opened(path):
     video = cv2.VideoCapture(path)
     if not video.isOpened():
         raise SystemExit("cannot read " + path)
-    while True:
-        ok, frame = video.read()
-        if not ok:
-            break
-        yield frame
+    return video
+
+
+def frames(path, wanted=None):
+    """Colour frames of a video, in order; None in place of those that are not wanted."""
+    video, index = opened(path), 0
+    while video.grab():
+        if wanted is None or index in wanted:
+            ok, frame = video.retrieve()
+            if not ok:
+                break
+            yield frame
+        else:
+            yield None
+        index += 1
     video.release()
 
 
 def describe(path):
     """Width, height, frames a second and number of frames."""
-    video = cv2.VideoCapture(path)
-    if not video.isOpened():
-        raise SystemExit("cannot read " + path)
+    video = opened(path)
     info = {
         "width": int(video.get(cv2.CAP_PROP_FRAME_WIDTH)),
         "height": int(video.get(cv2.CAP_PROP_FRAME_HEIGHT)),
         "fps": float(video.get(cv2.CAP_PROP_FPS)) or 25.0,
-        "frames": 0,
+        "frames": int(video.get(cv2.CAP_PROP_FRAME_COUNT)),
     }
-    while video.grab():
-        info["frames"] += 1
+    if info["frames"] <= 0:
+        info["frames"] = sum(1 for _ in iter(video.grab, False))
     video.release()
     return info
 
@@ -108,13 +116,18 @@ def backgrounds(clip, total):
         for index in np.linspace(first, last - 1, min(SAMPLES, last - first)).astype(int):
             wanted[int(index)] = part
     samples, some, before = [[] for _ in edges[1:]], [], None
-    for index, frame in enumerate(clip):
+    needed = set(wanted) | {index - 1 for index, part in wanted.items() if part == 0}
+    for index, frame in enumerate(clip.frames(needed)):
         if index in wanted:
             samples[wanted[index]].append(small(frame))
             if wanted[index] == 0:
                 some.append((wanted[index], frame, before))
-        before = small(frame) if index + 1 in wanted else None
-    return [Background(s) for s in samples], edges, some
+        before = None if frame is None else small(frame)
+    parts = []
+    for sample in samples:
+        # a file may promise more frames than it has
+        parts.append(Background(sample) if sample else parts[-1])
+    return parts, edges, some
 
 
 def overlap(a, b):
@@ -134,6 +147,30 @@ def suppress(found):
         if all(overlap(one[0], other[0]) < OVERLAP for other in kept):
             kept.append(one)
     return kept
+
+
+def joined(a, b):
+    return [min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]),
+            min(a[4], b[4]), max(a[5], b[5])]
+
+
+def area(box):
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def worth(a, b):
+    """Whether two regions are better looked at as one."""
+    return overlap(a, b) > 0 and area(joined(a, b)) < 1.15 * (area(a) + area(b))
+
+
+def sizes(least, greatest):
+    """Heights of people to look for: the same steps in every clip, so that small differences of
+    the ground or of a region do not change what the detector sees."""
+    step = int(np.floor(np.log(least) / np.log(STEP) + 0.5))
+    found = [STEP ** step]
+    while found[-1] * STEP < greatest:
+        found.append(found[-1] * STEP)
+    return found
 
 
 class Detector:
@@ -161,8 +198,8 @@ class Detector:
         return mask, found
 
     def regions(self, places):
-        """Padded places joined where they touch: x1, y1, x2, y2, least and greatest height of a
-        person in it."""
+        """Padded places, joined where that makes less to look at: x1, y1, x2, y2, least and
+        greatest height of a person in it."""
         merged = []
         for x1, y1, x2, y2 in (p[:4] for p in places):
             h = y2 - y1
@@ -175,18 +212,18 @@ class Detector:
             region = [max(0, x1 - side), max(0, top), min(self.width, x2 + side),
                       min(self.height, max(y2, y1 + tall) + pad), tall, tall]
             while True:
-                hit = next((m for m in merged if overlap(m, region) > 0), None)
+                hit = next((m for m in merged if worth(m, region)), None)
                 if hit is None:
                     break
                 merged.remove(hit)
-                region = [min(hit[0], region[0]), min(hit[1], region[1]), max(hit[2], region[2]),
-                          max(hit[3], region[3]), min(hit[4], region[4]), max(hit[5], region[5])]
+                region = joined(hit, region)
             merged.append(region)
         return merged
 
     def hog_in(self, grey, region, scale, single):
         """Hits of the person detector in a region scaled first; all sizes, or just that one."""
-        x1, y1, x2, y2 = (int(round(v)) for v in region[:4])
+        x1, y1 = (int(int(v * scale / 8) * 8 / scale) for v in region[:2])  # a grid of its own
+        x2, y2 = (int(round(v)) for v in region[2:4])
         crop = grey[y1:y2, x1:x2]
         crop = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
         if crop.shape[0] < 128 or crop.shape[1] < 64:
@@ -214,10 +251,8 @@ class Detector:
                 scale = min(3.0, max(0.75, PERSON / region[4]))
                 found += self.hog_in(grey, region, scale, False)
                 continue
-            tall = region[4] * 0.95
-            while tall < region[5] * 1.08:
+            for tall in sizes(0.95 * region[4], 1.08 * region[5]):
                 found += self.hog_in(grey, region, min(4.0, PERSON / tall), True)
-                tall *= 1.15
         return suppress(found)
 
     def fit(self, box, mask):

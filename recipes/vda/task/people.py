@@ -20,9 +20,9 @@ class Clip:
         self.scale = min(1.0, WORK_HEIGHT / self.height)
         self.size = (int(self.width * self.scale) // 2 * 2, int(self.height * self.scale) // 2 * 2)
 
-    def __iter__(self):
-        for frame in detect.frames(self.path):
-            if self.scale < 1.0:
+    def frames(self, wanted=None):
+        for frame in detect.frames(self.path, wanted):
+            if frame is not None and self.scale < 1.0:
                 frame = cv2.resize(frame, self.size, interpolation=cv2.INTER_AREA)
             yield frame
 
@@ -56,12 +56,12 @@ def watch(clip, log):
             ground.slope, ground.offset, ground.inliers) if ground else "not found"))
     some = None
     seen, before, part = [], None, 0
-    for index, frame in enumerate(clip):
+    for index, frame in enumerate(clip.frames()):
         due = index % detect.HOG_EVERY == 0
         if moving_camera:
             seen.append((None, [], detector.whole_frame(frame) if due else []))
             continue
-        while index >= edges[part + 1]:
+        while part + 2 < len(edges) and index >= edges[part + 1]:
             part += 1
         now = parts[part].moving(detect.small(frame))
         mask, blobs = detector.blobs(now, before if clip.fps >= STEADY_FPS else None)
@@ -70,6 +70,7 @@ def watch(clip, log):
         seen.append((packed(mask), blobs, confirmed))
         if index % 100 == 99:
             log("looked at %d of %d frames" % (index + 1, clip.count))
+    clip.count = len(seen)  # what was read counts, not what the file says
     return seen, detector.ground, moving_camera
 
 

@@ -1,0 +1,157 @@
+-- The label task on the real demo video: people are found and followed, the scene keeps to the
+-- schema, and labels under a drawn condition agree with those of the source.
+local support = dofile("tests/spec/recipes/vda_support.lua")
+local agree = require("vda.agree")
+local fs = require("pai.fs")
+local schema = require("vda.schema")
+
+describe("the label task", function()
+  local dir, clip, short
+
+  setup(function()
+    dir = assert(fs.tempdir({ prefix = "pai-vda-" }))
+    local source = support.demo(dir)
+    clip, short = dir .. "/vtest.mp4", dir .. "/short.mp4"
+    support.normalise(source, clip, 20)
+    support.normalise(source, short, 10)
+  end)
+
+  teardown(function()
+    assert(fs.remove(dir, { recursive = true }))
+  end)
+
+  local function label(video, name, more)
+    local out = dir .. "/" .. name
+    local args = {
+      "--config",
+      support.label_config(dir .. "/" .. name .. ".json"),
+      "--video",
+      video,
+      "--out",
+      out,
+    }
+    table.move(more or {}, 1, #(more or {}), #args + 1, args)
+    support.python("label.py", args)
+    return out
+  end
+
+  -- Everything that a scene must be, whatever is in it.
+  local function check_scene(scene, stem, width, height)
+    local function read(path)
+      return support.read_json(scene .. "/" .. path)
+    end
+    local instances = read("contextual/instances.json")
+    local context = { width = width, height = height, instances = instances.instances }
+    assert.are.same({}, schema.check("instances", instances, context))
+    assert.are.same({}, schema.check("objects", read("contextual/objects.json"), context))
+    local video = read("contextual/video.json")
+    assert.are.same({}, schema.check("video", video, context))
+    assert.are.equal(stem, video.video_id)
+    assert.are.same({}, schema.check_status(read("sidecars/pipeline_status.json")))
+    for _, path in ipairs({
+      ("raw/%s.mp4"):format(stem),
+      ("sidecars/%s_tracking.mp4"):format(stem),
+      "logs/pipeline.log",
+      "logs/tracking.log",
+      "config.yaml",
+    }) do
+      assert.is_true(fs.exists(scene .. "/" .. path), path)
+    end
+    return read("contextual/objects.json"), instances
+  end
+
+  it("finds and follows people in 100 real frames", function()
+    local scene = label(short, "short")
+    local objects, instances = check_scene(scene, "short", 768, 576)
+    local found = agree.count(objects, instances)
+    assert.are.equal(100, found.frames)
+    assert.is_true(found.boxes >= 300, found.boxes .. " boxes")
+    assert.is_true(found.tracks >= 4, found.tracks .. " tracks")
+    assert.is_true(found.frames_with_people >= 95, found.frames_with_people .. " frames")
+    local overlay = assert(support.describe(scene .. "/sidecars/short_tracking.mp4"))
+    assert.are.equal(100, overlay.frames)
+    assert.are.equal(768, overlay.width)
+  end)
+
+  it("gives the same labels and the same overlay twice", function()
+    local few = dir .. "/few.mp4"
+    support.normalise(clip, few, 3)
+    local first, second = label(few, "first"), label(few, "second")
+    for _, path in ipairs({ "contextual/objects.json", "sidecars/few_tracking.mp4" }) do
+      local text = assert(fs.read(first .. "/" .. path))
+      assert.are.equal(text, assert(fs.read(second .. "/" .. path)), path)
+    end
+  end)
+
+  it("agrees with the source under the demo's condition as was measured", function()
+    -- fog + morning, 200 frames: recall .899, precision .911
+    local drawn = support.draw("street_local", 0, 0)
+    local work = dir .. "/fog"
+    assert(fs.mkdir(work))
+    local _, result = support.render(work, clip, drawn.values, { seed = drawn.seed })
+    local scene = label(result, "augmented", { "--reference", clip })
+    local objects = check_scene(scene, "augmented_video", 768, 576)
+    local reference = support.read_json(scene .. "/sidecars/reference_objects.json")
+    local found = agree.compare(reference, objects)
+    assert.is_true(found.recall >= 0.899, "recall " .. found.recall)
+    assert.is_true(found.precision >= 0.90, "precision " .. found.precision)
+    assert.is_true(found.mean_iou >= 0.75, "IoU " .. found.mean_iou)
+  end)
+
+  it("agrees in the evening, and labels may be those of the source", function()
+    -- evening, 200 frames: recall .928, precision .934
+    local work = dir .. "/evening"
+    assert(fs.mkdir(work))
+    local _, result = support.render(work, short, { time_of_day = "evening" })
+    local scene = label(result, "transfer", { "--reference", short, "--labels", "transfer" })
+    local objects = check_scene(scene, "augmented_video", 768, 576)
+    local reference = support.read_json(scene .. "/sidecars/reference_objects.json")
+    local detected = support.read_json(scene .. "/sidecars/detected_objects.json")
+    local found = agree.compare(reference, detected)
+    assert.is_true(found.recall >= 0.928, "recall " .. found.recall)
+    assert.is_true(found.precision >= 0.934, "precision " .. found.precision)
+    assert.are.same(reference.frames, objects.frames)
+    local status = support.read_json(scene .. "/sidecars/pipeline_status.json")
+    assert.are.equal("transfer", status.stages.tracking.labels)
+  end)
+
+  it("says what it can't name, and enlarges without claiming detail", function()
+    local config = support.label_config(dir .. "/cars.json", { "car", "person" })
+    local street = support.street(dir .. "/street.mp4", { frames = 30 })
+    local scene = dir .. "/cars"
+    support.python("label.py", {
+      "--config",
+      config,
+      "--video",
+      street,
+      "--out",
+      scene,
+      "--super-resolution",
+    })
+    check_scene(scene, "street", 256, 192)
+    local status = support.read_json(scene .. "/sidecars/pipeline_status.json")
+    assert.are.same({ "car" }, status.stages.tracking.classes_not_covered)
+    assert.are.equal("completed_degraded", status.status)
+    assert.is_true(status.stages.super_resolution.degraded)
+    assert.is_truthy(status.stages.super_resolution.reason:find("Lanczos", 1, true))
+    local enlarged = assert(support.describe(scene .. "/sidecars/sr_output.mp4"))
+    assert.are.equal(512, enlarged.width)
+    assert.are.equal(30, enlarged.frames)
+    for name, one in pairs(support.read_json(scene .. "/contextual/instances.json").instances) do
+      assert.are.equal(one.object_type == "person" and 1 or 0, one.semantic_id, name)
+    end
+  end)
+
+  it("works on one frame, on a tiny picture, and on nothing that moves", function()
+    local function counted(name, source)
+      local path = dir .. "/" .. name .. ".mp4"
+      support.run({ "ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source, path })
+      local objects, instances = check_scene(label(path, name), name, 64, 48)
+      return agree.count(objects, instances)
+    end
+    assert.are.equal(1, counted("one", "testsrc2=size=64x48:rate=10:duration=0.1").frames)
+    local still = counted("still", "color=gray:size=64x48:rate=10:duration=1")
+    assert.are.equal(0, still.boxes)
+    assert.are.equal(10, still.frames)
+  end)
+end)
