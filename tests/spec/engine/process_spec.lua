@@ -63,7 +63,11 @@ describe("the engine's process", function()
     for i = 2, 5 do
       assert.equal(pids[1], pids[i])
     end
-    assert.equal(1, #S.processes(state))
+    -- Those that lost the race for the lock leave by themselves.
+    S.eventually(function()
+      return #S.processes(state) == 1
+    end)
+    assert.equal(pids[1], S.processes(state)[1])
   end)
 
   it("refuses to be the second in the foreground", function()
