@@ -2,6 +2,7 @@
 -- conditions, people detected and tracked, through the embedded engine as an OSMO workflow.
 local clip = require("vda.clip")
 local configs = require("vda.configs")
+local demo = require("vda.demo")
 local evidence = require("vda.evidence")
 local flow = require("vda.flow")
 local preflight = require("vda.preflight")
@@ -107,7 +108,7 @@ The same dataset, video name, seed and codec give the same bytes.]],
     dataset = {
       type = "string",
       optional = true,
-      pattern = "%a[%w_-]*",
+      pattern = "%a[%w_-]*%w",
       doc = "Name of the dataset and the workflow; vda-demo for the demo, else vda.",
     },
     cookbook = {
@@ -169,7 +170,7 @@ The same dataset, video name, seed and codec give the same bytes.]],
   },
   estimate = function(ctx, inp)
     local source = inp.video and ctx.which("ffprobe") and clip.probe(ctx, inp.video)
-    return words.estimate(inp, source or nil)
+    return words.estimate(inp, source or nil, not inp.video and not demo.find(ctx, inp))
   end,
   steps = {
     { name = "preflight", title = "Tools, video, disk", checks = preflight.checks },

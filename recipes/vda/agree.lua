@@ -108,9 +108,8 @@ end
 
 ---What a scene holds, for people to read.
 ---@param objects table payload of objects.json
----@param instances table payload of instances.json
 ---@return vda.Counts
-function M.count(objects, instances)
+function M.count(objects)
   local out = { tracks = 0, boxes = 0, frames = 0, frames_with_people = 0, other_tracks = 0 }
   local boxes, count = M.boxes(objects)
   out.boxes = count
@@ -118,9 +117,16 @@ function M.count(objects, instances)
     out.frames = out.frames + 1
     out.frames_with_people = out.frames_with_people + (#list > 0 and 1 or 0)
   end
-  for _, instance in pairs(instances.instances) do
-    local key = instance.object_type == "person" and "tracks" or "other_tracks"
-    out[key] = out[key] + 1
+  local seen = {}
+  for _, frame in pairs(objects.frames) do
+    for _, instance in ipairs(frame.instances) do
+      local id = instance.object_id
+      if not seen[id] then
+        seen[id] = true
+        local key = id:find("^person_") and "tracks" or "other_tracks"
+        out[key] = out[key] + 1
+      end
+    end
   end
   return out
 end

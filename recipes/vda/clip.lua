@@ -73,6 +73,22 @@ function M.made(ctx, inp)
   return st and st.size == source.bytes and source or nil
 end
 
+---Runs something that makes a file; what it leaves when it fails is removed.
+---@param ctx pai.ctx
+---@param part string
+---@param make function
+---@return any ... what make returns
+function M.whole(ctx, part, make)
+  local results = table.pack(pcall(make))
+  if not results[1] then
+    if ctx.fs.exists(part) then
+      ctx.fs.remove(part)
+    end
+    error(results[2], 0)
+  end
+  return table.unpack(results, 2, results.n)
+end
+
 ---Makes the clip.
 ---@param ctx pai.ctx
 ---@param inp table
@@ -88,12 +104,14 @@ function M.make(ctx, inp)
   local path, part = ("%s/input/%s.mp4"):format(dir, stem), ("%s/input/.%s.part"):format(dir, stem)
   ctx.fs.mkdir(dir .. "/input")
   local opts = { seconds = inp.seconds, codec = inp.codec }
-  ctx.exec(video.normalise_command(found, original, part, opts), { timeout = "6h" })
-  local clip, problem = M.probe(ctx, part)
-  if not clip or (clip.frames or 0) == 0 then
-    error(("%s: no frame could be read: %s"):format(original, problem or "the clip is empty"), 0)
-  end
-  local bars = ctx.exec(video.bars_command(part), { timeout = "1h" })
+  local clip, bars = M.whole(ctx, part, function()
+    ctx.exec(video.normalise_command(found, original, part, opts), { timeout = "6h" })
+    local made, problem = M.probe(ctx, part)
+    if not made or (made.frames or 0) == 0 then
+      error(("%s: no frame could be read: %s"):format(original, problem or "the clip is empty"), 0)
+    end
+    return made, ctx.exec(video.bars_command(part), { timeout = "1h" })
+  end)
   local st = ctx.fs.stat(part)
   ctx.fs.rename(part, path)
   local source = {

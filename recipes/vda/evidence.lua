@@ -1,6 +1,7 @@
 -- What a run has to show: questions that could be measured, how well labels of source and result
 -- agree, and source and result side by side. Reads the mirrored tree, writes only beside it.
 local agree = require("vda.agree")
+local clip = require("vda.clip")
 local configs = require("vda.configs")
 local questions = require("vda.questions")
 local schema = require("vda.schema")
@@ -62,13 +63,19 @@ local function answer(ctx, scene, bank, metadata)
     valid = true,
     has_caption = false,
   })
-  return { mcq = #found.mcq, bcq = #found.bcq, unanswered = #found.unanswered }, objects
+  local said = { answered = #found.mcq + #found.bcq, unanswered = #found.unanswered, items = {} }
+  for _, list in ipairs({ found.mcq, found.bcq }) do
+    for _, item in ipairs(list) do
+      local text = item.options and item.options[item.answer] or item.answer
+      said.items[#said.items + 1] = { question = item.question, answer = text }
+    end
+  end
+  return said, objects
 end
 
 local function scene_summary(ctx, scene, bank, metadata)
   local answers, objects = answer(ctx, scene, bank, metadata)
-  local counts = agree.count(objects, read(ctx, scene .. "/contextual/instances.json"))
-  return { labels = counts, answers = answers }, objects
+  return { labels = agree.count(objects), answers = answers }, objects
 end
 
 -- Labels of the source for the augmented clip: geometry is kept, so they hold for it as well.
@@ -105,11 +112,17 @@ local function augmented(ctx, inp, source, dir, index, original, bank)
     detected = read(ctx, scene .. "/sidecars/detected_objects.json")
   end
   local reference = reference_of(ctx, scene, original)
-  out.source_boxes = select(2, agree.boxes(reference))
+  out.source_labels = agree.count(reference)
   out.agreement = transfer(ctx, scene, reference, detected, inp.labels)
   out.conditions = metadata.selections
-  out.motion = metadata.hallucination_check
-  out.motion.details = nil
+  local motion = metadata.hallucination_check
+  out.motion = {
+    passed = motion.passed,
+    score = motion.score,
+    threshold = motion.threshold,
+    particles = motion.details.particles,
+    with_particles = motion.details.score_with_particles,
+  }
   out.attributes = metadata.attribute_verification.details.results
   local target = ("%s/display/%s_%s_compare.mp4"):format(dir, source.dataset, name)
   if not ctx.fs.exists(target) then
@@ -117,7 +130,9 @@ local function augmented(ctx, inp, source, dir, index, original, bank)
     local part = target:gsub("%.mp4$", ".part")
     local opts = { rate = source.rate, codec = inp.codec }
     local result = folder .. "/augmented_video.mp4"
-    ctx.exec(video.compare_command(source.path, result, part, opts), { timeout = "6h" })
+    clip.whole(ctx, part, function()
+      ctx.exec(video.compare_command(source.path, result, part, opts), { timeout = "6h" })
+    end)
     ctx.fs.rename(part, target)
   end
   out.compare = target

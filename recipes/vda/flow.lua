@@ -4,6 +4,8 @@ local spec = require("vda.spec")
 
 local M = {}
 
+local PROGRESS <const> = 15 -- seconds from one look at the tasks' logs to the next
+
 ---What the specification of a run's workflow is made from.
 ---@param inp table
 ---@param source vda.Source
@@ -96,6 +98,21 @@ local function reason(ctx, q)
   return ""
 end
 
+-- The last line that each running task said.
+local function progress(ctx, q)
+  local parts = {}
+  for _, one in ipairs(tasks(q)) do
+    if one.status == "RUNNING" then
+      local ok, log = pcall(function()
+        return ctx.osmo:logs(q.name, { task = one.name, last = 1 })
+      end)
+      local line = ok and type(log) == "string" and log:match("%] ([^\n]+)")
+      parts[#parts + 1] = line and ("; %s: %s"):format(one.name, line) or nil
+    end
+  end
+  return table.concat(parts)
+end
+
 ---Waits until the workflow has ended.
 ---@param ctx pai.ctx
 ---@param name string
@@ -110,10 +127,15 @@ function M.watch(ctx, name)
     ctx.log(("workflow %s is %s; restarted as %s"):format(name, found.status, again.name))
     name = again.name
   end
+  local said, at = "", os.time()
   local q = ctx.osmo:wait(name, {
     every = "1s",
     on_update = function(now)
-      ctx.heartbeat({ state = now.status, observation = states(now), next = "asks again in 1s" })
+      if os.time() - at >= PROGRESS then
+        said, at = progress(ctx, now), os.time()
+      end
+      local observation = states(now) .. said
+      ctx.heartbeat({ state = now.status, observation = observation, next = "asks again in 1s" })
     end,
   })
   if q.status ~= "COMPLETED" then

@@ -9,6 +9,8 @@ M.PYTHON = "/usr/bin/python3"
 -- Imports what the tasks import; -B and -I so that looking writes and reads nothing of the user's.
 M.IMPORT = "import cv2, numpy; print(cv2.__version__)"
 
+local LONGEST_NAME <const> = 60
+
 local function ok(measured)
   return { state = "ok", measured = measured }
 end
@@ -59,8 +61,14 @@ local function sandbox(ctx)
   }
 end
 
-local function target(ctx)
-  if ctx.target == "local" then
+local function target(ctx, inp)
+  if #(inp.dataset or "") > LONGEST_NAME then
+    return red(
+      ("a dataset name of %d letters"):format(#inp.dataset),
+      "choose a shorter dataset=",
+      ("at most %d: it is the workflow's name"):format(LONGEST_NAME)
+    )
+  elseif ctx.target == "local" then
     return ok("local: the embedded engine")
   end
   return red(

@@ -43,8 +43,7 @@ function M.conditions(conditions)
   return table.concat(parts, ", ")
 end
 
-local function labels_line(what, one)
-  local l = one.labels
+local function labels_line(what, l)
   return ("%s: %d people in %d boxes, in %d of %d frames"):format(
     what,
     l.tracks,
@@ -66,6 +65,14 @@ local function agreement_line(a)
   return text:format(a.recall, a.precision, a.mean_iou or 0, a.iou_threshold)
 end
 
+local function motion_line(m)
+  local line = ("%.3f, at least %.3f"):format(m.score, m.threshold)
+  if m.particles then
+    line = line .. (", without particles; %.3f with them"):format(m.with_particles)
+  end
+  return line
+end
+
 ---The summary, a line each.
 ---@param source vda.Source
 ---@param found table of evidence.make
@@ -76,19 +83,17 @@ function M.summary(source, found)
     lines[#lines + 1] = "input: " .. note
   end
   if found.original then
-    lines[#lines + 1] = labels_line("original", found.original)
+    lines[#lines + 1] = labels_line("original", found.original.labels)
   end
   for i, one in ipairs(found.augmented) do
     local name = ("augmentation %d"):format(i - 1)
     lines[#lines + 1] = ("%s: %s"):format(name, M.conditions(one.conditions))
-    lines[#lines + 1] = labels_line(name, one)
+    if not found.original then
+      lines[#lines + 1] = labels_line(name .. ": source, for comparison", one.source_labels)
+    end
+    lines[#lines + 1] = labels_line(name, one.labels)
     lines[#lines + 1] = name .. ": " .. agreement_line(one.agreement)
-    local m = one.motion
-    lines[#lines + 1] = ("%s: motion check %.3f, at least %.3f, without particles"):format(
-      name,
-      m.score,
-      m.threshold
-    )
+    lines[#lines + 1] = ("%s: motion check %s"):format(name, motion_line(one.motion))
   end
   return lines
 end
@@ -120,20 +125,25 @@ function M.files(found)
 end
 
 local function label_rows(found)
-  local rows, bars = {}, {}
-  local function row(name, one)
-    local l, a = one.labels, one.answers
-    rows[#rows + 1] =
-      { name, l.tracks, l.boxes, l.frames_with_people, l.frames, a.mcq + a.bcq, a.unanswered }
+  local rows, bars, answers = {}, {}, {}
+  local function row(name, l, a)
+    local asked = a and a.answered or "-"
+    local left = a and a.unanswered or "-"
+    rows[#rows + 1] = { name, l.tracks, l.boxes, l.frames_with_people, l.frames, asked, left }
     bars[#bars + 1] = { label = name, value = l.boxes }
+    for _, item in ipairs(a and a.items or {}) do
+      answers[#answers + 1] = { name, item.question, item.answer }
+    end
   end
   if found.original then
-    row("original", found.original)
+    row("original", found.original.labels, found.original.answers)
+  elseif found.augmented[1] then
+    row("source, for comparison", found.augmented[1].source_labels)
   end
   for i, one in ipairs(found.augmented) do
-    row(("augmentation %d"):format(i - 1), one)
+    row(("augmentation %d"):format(i - 1), one.labels, one.answers)
   end
-  return rows, bars
+  return rows, bars, answers
 end
 
 local function condition_rows(found)
@@ -160,8 +170,9 @@ local COST <const> = {
 ---Phases of a run with their shortest and longest time.
 ---@param inp table
 ---@param video vda.Video? nil for the demo
+---@param fetch boolean the demo has to be downloaded first
 ---@return table[]
-function M.estimate(inp, video)
+function M.estimate(inp, video, fetch)
   local fps, seconds, size = 10, 80, 1
   if video then
     local top, bottom = video.rate:match("(%d+)/(%d+)")
@@ -173,6 +184,9 @@ function M.estimate(inp, video)
   end
   local frames = fps * seconds * size
   local phases = {}
+  if fetch then
+    phases[1] = { name = "fetch the demo video", min_s = 5, max_s = 180 }
+  end
   local function phase(name, cost, times)
     local min, max = 1 + frames * cost[1] * times, 3 + frames * cost[2] * times
     phases[#phases + 1] = { name = name, min_s = min, max_s = max }
@@ -200,7 +214,7 @@ function M.report(source, found)
   end
   if found then
     add({ title = "Videos", kind = "media", items = media(found) })
-    local rows, bars = label_rows(found)
+    local rows, bars, answers = label_rows(found)
     if #found.augmented > 0 then
       local conditions, agreement = condition_rows(found)
       add({
@@ -231,6 +245,12 @@ function M.report(source, found)
       rows = rows,
     })
     add({ title = "Boxes", kind = "bars", items = bars })
+    add({
+      title = "Questions that could be measured",
+      kind = "table",
+      columns = { "Clip", "Question", "Answer" },
+      rows = answers,
+    })
   end
   if source then
     local rows = {

@@ -15,7 +15,7 @@ HOG_EVERY = 2  # frames from one run of the person detector to the next
 WINDOW = 300  # frames that share one background
 SAMPLES = 45  # frames a background is the median of
 CALM = 31  # pixels (half size) over which slow changes of light are evened out
-MOVING_CAMERA = 0.30  # share of moving pixels above which the camera itself moves
+SHIFT = 0.75  # pixels (half size) between samples above which the camera itself moves
 VISITED = 0.05  # share of changed samples that a place needs to be somebody's stand
 REMEMBER = 7  # runs of the person detector for which a place is looked at again
 TOP, BOTTOM = 0.095, 0.915  # where a person's head and feet are in the detector's window
@@ -312,14 +312,23 @@ class Detector:
     def whole_frame(self, frame):
         """For a moving camera: no motion to go by, the person detector alone."""
         grey = self.clahe.apply(settled(frame))
-        found = self.hog_in(grey, (0, 0, self.width, self.height), 1.0, False)
-        return [(b, 0.5 + min(s, 2.0) / 4) for b, s in suppress(f for f in found if f[1] > 0.3)]
+        scale = min(1.5, max(1.0, 640 / self.height))
+        found = self.hog_in(grey, (0, 0, self.width, self.height), scale, False)
+        sure = suppress(f for f in found if f[1] > 0.3)
+        return [(box, 0.5 + min(weight, 2.0) / 4, box) for box, weight in sure]
 
 
-def moves(some, parts):
-    """True when most of the picture changes: the camera is not fixed."""
-    shares = [float(parts[part].moving(small(frame)).mean()) for part, frame, _ in some]
-    return float(np.median(shares)) > MOVING_CAMERA
+def moves(some):
+    """True when the picture as a whole shifts between frames: the camera is not fixed."""
+    shifts, before = [], None
+    for _, frame, _ in some:
+        now = small(frame).astype(np.float32)
+        if before is not None:
+            window = cv2.createHanningWindow((now.shape[1], now.shape[0]), cv2.CV_32F)
+            (dx, dy), _ = cv2.phaseCorrelate(before, now, window)
+            shifts.append(float(np.hypot(dx, dy)))
+        before = now
+    return len(shifts) > 2 and float(np.median(shifts)) > SHIFT
 
 
 def covered(blob, boxes):

@@ -34,8 +34,8 @@ class Log:
 
 
 def start_reference(path, args, target):
-    command = [sys.executable, os.path.abspath(__file__), "--config", args.config, "--video", path,
-               "--find", target]
+    command = [sys.executable, "-B", os.path.abspath(__file__), "--config", args.config,
+               "--video", path, "--find", target]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

@@ -29,7 +29,8 @@ class Clip:
     def back(self, person):
         """A track in the pixels of the video itself."""
         fx, fy = self.width / self.size[0], self.height / self.size[1]
-        boxes = [tuple(round(v * f, 1) for v, f in zip(b, (fx, fy, fx, fy))) for b in person["boxes"]]
+        by = (fx, fy, fx, fy)
+        boxes = [tuple(round(v * f, 1) for v, f in zip(b, by)) for b in person["boxes"]]
         return dict(person, boxes=boxes)
 
 
@@ -46,7 +47,7 @@ def watch(clip, log):
     """One pass over the clip: what moves, and who the person detector confirms."""
     parts, edges, some = detect.backgrounds(clip, clip.count)
     detector = detect.Detector(*clip.size)
-    moving_camera = detect.moves(some, parts)
+    moving_camera = detect.moves(some)
     if moving_camera:
         log("the camera moves: person detector on whole frames, no motion to go by")
     else:

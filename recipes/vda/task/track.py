@@ -118,7 +118,8 @@ class Tracker:
     def finish(self, width, height):
         """Tracks that are people: first frame and boxes, in order of appearance."""
         good = [clean(track, width, height) for track in self.done + self.alive]
-        good = sorted((p for p in good if p), key=lambda p: (-p["confirmed"], p["first"], p["boxes"]))
+        good = [person for person in good if person]
+        good.sort(key=lambda p: (-p["confirmed"], p["first"], p["boxes"]))
         kept = []
         for person in good:
             if not any(same(person, other) for other in kept):

@@ -409,3 +409,93 @@ describe("the gate over what came home", function()
     assert.is_truthy(check.measured:find("weather fog", 1, true))
   end)
 end)
+
+describe("what a run says of itself", function()
+  local words = require("vda.words")
+
+  local function evidence(boxes)
+    local labels = { tracks = 2, boxes = boxes, frames = 10, frames_with_people = 9 }
+    return {
+      augmented = {
+        {
+          labels = labels,
+          source_labels = labels,
+          answers = { answered = 0, unanswered = 4, items = {} },
+          agreement = {
+            recall = boxes > 0 and 0.9 or nil,
+            precision = boxes > 0 and 0.8 or nil,
+            mean_iou = boxes > 0 and 0.7 or nil,
+            iou_threshold = 0.5,
+            matched = 0,
+            reference_boxes = boxes,
+            detected_boxes = boxes,
+          },
+          conditions = { weather = "rain", time_of_day = "night" },
+          motion = { score = 1, threshold = 0.682, particles = true, with_particles = 0.2 },
+          attributes = {},
+          compare = "/c.mp4",
+          overlay = "/o.mp4",
+        },
+      },
+    }
+  end
+
+  local SOURCE <const> = {
+    demo = true,
+    credit = "somebody",
+    notes = { "sound left out" },
+    original = "/v.mp4",
+    width = 4,
+    height = 2,
+    frames = 10,
+    rate = "10/1",
+  }
+
+  it("is plain: what it is not, what it used, what it found", function()
+    local text = table.concat(words.summary(SOURCE, evidence(40)), "\n")
+    for _, part in ipairs({
+      "not Cosmos Transfer",
+      "Demo input was used",
+      "sound left out",
+      "time_of_day night, weather rain",
+      "2 people in 40 boxes, in 9 of 10 frames",
+      "recall 0.900, precision 0.800, mean IoU 0.700",
+      "without particles; 0.200 with them",
+    }) do
+      assert.is_truthy(text:find(part, 1, true), part .. " is not in\n" .. text)
+    end
+  end)
+
+  it("claims no agreement of nothing, and no demo where there was none", function()
+    local source = { notes = {}, demo = false }
+    local text = table.concat(words.summary(source, evidence(0)), "\n")
+    assert.is_truthy(text:find("labels can't be compared", 1, true))
+    assert.is_nil(text:find("recall", 1, true))
+    assert.is_nil(text:find("Demo", 1, true))
+  end)
+
+  it("is a report of what there is, also after a run that failed early", function()
+    assert.are.same({}, words.report(nil, nil).sections)
+    assert.are.equal(1, #words.report(SOURCE, nil).sections)
+    local report = words.report(SOURCE, evidence(40))
+    assert.are.equal("media", report.sections[1].kind)
+    assert.are.same({ "/c.mp4", "/o.mp4" }, words.files(evidence(40)))
+  end)
+
+  it("is an estimate that grows with the video", function()
+    local function total(inp, video, fetch)
+      local min, max = 0, 0
+      for _, phase in ipairs(words.estimate(inp, video, fetch)) do
+        assert.is_true(phase.min_s <= phase.max_s)
+        min, max = min + phase.min_s, max + phase.max_s
+      end
+      return min, max
+    end
+    local inp = { seconds = 20, flow = "e2e", augmentations = 1 }
+    local demo = total(inp, nil, false)
+    assert.is_true(demo > 10 and demo < 60, demo)
+    assert.is_true(total(inp, nil, true) > demo)
+    local big = { rate = "30/1", duration = 60, width = 1920, height = 1080 }
+    assert.is_true(total({ seconds = 0, flow = "e2e", augmentations = 1 }, big) > 10 * demo)
+  end)
+end)

@@ -170,6 +170,21 @@ describe("a video becomes a clip:", function()
     assert.are.equal("it has no video stream, only sound", why(sound))
   end)
 
+  it("a clip that could not be made leaves nothing half written", function()
+    local ctx, out = support.ctx(), dir .. "/failed"
+    function ctx.exec(argv)
+      assert(fs.write(argv[#argv], "half"))
+      error("no space left", 0)
+    end
+    local path = make("whole.mp4")
+    local inp = { video = path, out = out, seconds = 0, codec = "vp9" }
+    assert.has_error(function()
+      clip.make(ctx, inp)
+    end, "no space left")
+    assert.are.same({}, fs.walk(out))
+    assert.is_nil(clip.made(ctx, inp))
+  end)
+
   it("a picture that belongs to a song is no video stream", function()
     local streams = {
       { codec_type = "video", disposition = { attached_pic = 1 }, width = 9, height = 9 },

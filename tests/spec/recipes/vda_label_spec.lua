@@ -57,13 +57,13 @@ describe("the label task", function()
     }) do
       assert.is_true(fs.exists(scene .. "/" .. path), path)
     end
-    return read("contextual/objects.json"), instances
+    return read("contextual/objects.json")
   end
 
   it("finds and follows people in 100 real frames", function()
     local scene = label(short, "short")
-    local objects, instances = check_scene(scene, "short", 768, 576)
-    local found = agree.count(objects, instances)
+    local objects = check_scene(scene, "short", 768, 576)
+    local found = agree.count(objects)
     assert.are.equal(100, found.frames)
     assert.is_true(found.boxes >= 300, found.boxes .. " boxes")
     assert.is_true(found.tracks >= 4, found.tracks .. " tracks")
@@ -115,6 +115,19 @@ describe("the label task", function()
     assert.are.equal("transfer", status.stages.tracking.labels)
   end)
 
+  it("knows a moving camera and looks at whole frames then", function()
+    local pan = dir .. "/pan.mp4"
+    local filter = "crop=480:360:x='60+n*4':y='60+20*sin(n/9)'"
+    support.run({ "ffmpeg", "-v", "error", "-y", "-i", short, "-t", "3", "-vf", filter, pan })
+    local scene = label(pan, "pan")
+    local found = agree.count(check_scene(scene, "pan", 480, 360))
+    assert.is_true(found.boxes >= 40, found.boxes .. " boxes")
+    local status = support.read_json(scene .. "/sidecars/pipeline_status.json")
+    assert.is_true(status.stages.tracking.moving_camera)
+    local log = assert(fs.read(scene .. "/logs/tracking.log"))
+    assert.is_truthy(log:find("the camera moves", 1, true))
+  end)
+
   it("says what it can't name, and enlarges without claiming detail", function()
     local config = support.label_config(dir .. "/cars.json", { "car", "person" })
     local street = support.street(dir .. "/street.mp4", { frames = 30 })
@@ -146,8 +159,8 @@ describe("the label task", function()
     local function counted(name, source)
       local path = dir .. "/" .. name .. ".mp4"
       support.run({ "ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source, path })
-      local objects, instances = check_scene(label(path, name), name, 64, 48)
-      return agree.count(objects, instances)
+      local objects = check_scene(label(path, name), name, 64, 48)
+      return agree.count(objects)
     end
     assert.are.equal(1, counted("one", "testsrc2=size=64x48:rate=10:duration=0.1").frames)
     local still = counted("still", "color=gray:size=64x48:rate=10:duration=1")

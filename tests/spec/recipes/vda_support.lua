@@ -111,6 +111,7 @@ function M.ctx(more)
   more = more or {}
   local ctx = { run_id = "run-00000000", target = "local", logged = {}, fs = files() }
   ctx.dir = fs.abspath(fs.cwd() .. "/recipes/vda")
+  ctx.fs.abspath = fs.abspath
   function ctx.fs.tempdir()
     return assert(fs.tempdir({ dir = more.dir, prefix = "step-" }))
   end
