@@ -43,19 +43,16 @@ CORE_SRC := $(filter-out $(MODULE_SRC),$(wildcard host/*.c))
 CORE_OBJ := $(CORE_SRC:host/%.c=$(OBJ)/%.o)
 MODULE_SO := $(foreach m,$(MODULES),$(if $(wildcard host/l_$(m).c),$(LIB)/$(m).so))
 LUA_SRC := $(shell find lua/pai -name '*.lua' ! -path 'lua/pai/meta/*')
-BYTECODE := $(LIB)/lua/.made
+BYTECODE := $(LIB)/lua.bundle
 
 .PHONY: build
 build: $(BIN) $(MODULE_SO) $(BYTECODE) ## builds the pai executable and its modules under build/
 
 # A source that does not compile stops the build, not those who edit another one: they run from
-# source, which wins over older bytecode. The stamp is as old as the start of its making.
+# source, which wins over an older bundle.
 $(BYTECODE): $(LUA_SRC) lua/luac.lua $(BIN)
-	@mkdir -p $(@D)
-	@echo "LUAC $(@D)"
-	@touch $@.new
-	$(Q)$(BIN) lua lua/luac.lua $(if $(filter-out $(LUA_SRC),$?),--all) $(@D) $(LUA_SRC)
-	@mv $@.new $@
+	@echo "LUAC $@"
+	$(Q)$(BIN) lua lua/luac.lua $@ $(LUA_SRC)
 
 $(BIN): $(CORE_OBJ) host/exports.list
 	@mkdir -p $(@D)
@@ -163,7 +160,7 @@ install: build ## copies pai to PREFIX (/usr/local), under DESTDIR
 	@install -m 644 $(MODULE_SO) $(DESTDIR)$(PREFIX)/lib/pai/
 	@find lua recipes components -type f ! -name '*.pyc' -print0 | \
 	  xargs -0 cp --parents --preserve=mode -t $(DESTDIR)$(PREFIX)/share/pai
-	@cp -R $(LIB)/lua $(DESTDIR)$(PREFIX)/lib/pai/
+	@install -m 644 $(BYTECODE) $(DESTDIR)$(PREFIX)/lib/pai/
 	@echo "INSTALL $(DESTDIR)$(PREFIX)/bin/pai"
 
 .PHONY: help

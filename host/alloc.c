@@ -52,7 +52,8 @@ void *pai_lua_alloc(void *ud, void *ptr, size_t osize, size_t nsize) {
   pai_lua_heap *heap = ud;
   size_t old = ptr != NULL ? osize : 0;
   if (nsize == 0) {
-    free(ptr);
+    if (heap == NULL || !heap->ending)
+      free(ptr);
     if (heap != NULL)
       heap->used -= old;
     return NULL;

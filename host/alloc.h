@@ -21,6 +21,7 @@ bool pai_alloc_must_fail(void);
 typedef struct pai_lua_heap {
   size_t used; // bytes
   size_t max;  // bytes, 0 = no ceiling
+  bool ending; // the process ends right after: blocks are not given back one by one
 } pai_lua_heap;
 void *pai_lua_alloc(void *ud, void *ptr, size_t osize, size_t nsize);
 

@@ -13,20 +13,23 @@ local M = {}
 ---The journal's name in the run's folder.
 M.FILE = "journal.jsonl"
 
--- Events that are on disk before the next thing happens: the intent before its effect, the result,
--- and the verdict before somebody acts on it. What comes before them (run.start before the first
--- intent) is then on disk too, and what is lost after them is asked again.
-local SYNCED <const> = {
-  ["step.start"] = true,
-  ["step.done"] = true,
-  ["step.fail"] = true,
-  ["run.end"] = true,
-}
+-- Events that are on disk before the next thing happens: the intent before its effect, and the
+-- verdict before somebody acts on it. A sync takes all lines before it along.
+local SYNCED <const> = { ["step.start"] = true, ["run.end"] = true }
+
+-- Results are on disk before the next intent, and never later than this. Mostly the next intent or
+-- the verdict follows at once, and its sync is theirs too; what a power cut takes of a result is
+-- asked again on resume.
+local SOON <const> = { ["step.done"] = true, ["step.fail"] = true }
+local SOON_MS <const> = 2
 
 ---@class pai.run.Journal
 ---@field path string
 ---@field run string run id
 ---@field seq integer of the last line
+---@field package waiting boolean? there are results that are not on disk yet
+---@field package soon pai.task.Task? syncs them
+---@field package failure pai.Error? of such a sync
 local Journal = {}
 Journal.__index = Journal
 
@@ -111,8 +114,12 @@ end
 ---@return table line as it was written
 function Journal:append(event, fields)
   local line = M.event(self.run, self.seq + 1, event, fields)
-  local ok, e = self.channel:write(json.encode(line) .. "\n")
-  if ok and SYNCED[event] then
+  local ok, e = not self.failure, self.failure
+  if ok then
+    ok, e = self.channel:write(json.encode(line) .. "\n")
+  end
+  if ok and (SYNCED[event] or SOON[event] and not self:sync_soon()) then
+    self.waiting = false
     ok, e = self.channel:sync()
   end
   if not ok then
@@ -122,8 +129,36 @@ function Journal:append(event, fields)
   return line
 end
 
----Closes the file.
+---Sees to it that what was written is on disk soon.
+---@package
+---@return boolean # false outside of any task: then it is to be done at once
+function Journal:sync_soon()
+  if not task.current() then
+    return false
+  end
+  self.waiting = true
+  self.soon = self.soon
+    or task.spawn(function()
+      task.sleep(SOON_MS)
+      self.soon = nil
+      if self.waiting then
+        self.waiting = false
+        local ok, e = self.channel:sync()
+        self.failure = not ok and e or nil
+      end
+    end)
+  return true
+end
+
+---Closes the file; what it holds is on disk.
 function Journal:close()
+  if self.soon then
+    self.soon:cancel()
+    pcall(self.soon.wait, self.soon)
+  end
+  if self.waiting then
+    self.channel:sync()
+  end
   self.channel:close()
 end
 

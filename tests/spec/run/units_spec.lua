@@ -2,6 +2,7 @@
 local support = dofile("tests/spec/run/support.lua")
 local duration = require("pai.duration")
 local err = require("pai.err")
+local exec = require("pai.exec")
 local fs = require("pai.fs")
 local journal = require("pai.run.journal")
 local json = require("pai.json")
@@ -54,6 +55,44 @@ describe("the journal", function()
       events = assert(journal.read(bench.dir .. "/journal.jsonl"))
       assert.are.same({ "a", "c" }, { events[1].text, events[2].text })
     end
+  end)
+
+  it("has a result on disk soon, before the next intent, and when it is closed", function()
+    local script = [[
+      local journal = require("pai.run.journal")
+      require("pai.task").run(function()
+        local one = assert(journal.open(%q, "run-1"))
+        one:append("step.done", { step = "a" })
+        one:append("step.done", { step = "b" })
+        require("pai.task").sleep(%s)
+        one:append("step.start", { step = "c" })
+        one:append("step.fail", { step = "c" })
+        one:close()
+      end)]]
+    local function order(pause)
+      local traced = assert(exec.run({
+        "strace",
+        "-qq",
+        "-e",
+        "trace=write,fsync",
+        "-s",
+        "500",
+        pai.exe,
+        "lua",
+        "/dev/stdin",
+      }, {
+        stdin = script:format(bench.dir, pause),
+        env = { ASAN_OPTIONS = "detect_leaks=0" },
+      }))
+      local list = {}
+      for line in traced.stderr:gmatch("[^\n]+") do
+        list[#list + 1] = line:find("^fsync") and "sync" or line:match([[step\":\"(%a)]])
+      end
+      return table.concat(list, " ")
+    end
+    assert.are.equal("a b sync c sync c sync", order("'500ms'"))
+    assert(fs.remove(bench.dir .. "/journal.jsonl"))
+    assert.are.equal("a b c sync c sync", order(0))
   end)
 
   it("names a damaged line in the middle", function()
