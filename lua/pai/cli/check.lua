@@ -17,17 +17,11 @@ local M = {
   },
 }
 
----@param words string[]
+---Runs every gate that only looks and says the verdict.
+---@param prepared pai.run.Prepared
 ---@param opts table
 ---@return integer exit code
-function M.run(words, opts)
-  args.count(words, 1, math.huge, "RECIPE")
-  local given, from_text = args.inputs(table.move(words, 2, #words, 1, {}), opts)
-  local prepared = require("pai.run.prepare").run(words[1], given, {
-    from_text = from_text,
-    prompt = require("pai.cli.view").can_ask(opts),
-    target = opts.target,
-  })
+function M.look(prepared, opts)
   local plan = require("pai.run.plan")
   local looker = plan.looker(prepared)
   local entries = plan.look(looker, function(node)
@@ -35,7 +29,7 @@ function M.run(words, opts)
   end)
   local red = #prepared.inputs.checks > 0
   for _, entry in ipairs(entries) do
-    red = red or entry.state == "red"
+    red = red or entry.state == "red" or entry.failed == true
   end
   local verdict = red and "red" or "green"
   if opts.json then
@@ -55,6 +49,20 @@ function M.run(words, opts)
     out.stdout(("%s: %d gates\n"):format(verdict, #entries))
   end
   return red and 1 or 0
+end
+
+---@param words string[]
+---@param opts table
+---@return integer exit code
+function M.run(words, opts)
+  args.count(words, 1, math.huge, "RECIPE")
+  local given, from_text = args.inputs(table.move(words, 2, #words, 1, {}), opts)
+  local prepared = require("pai.run.prepare").run(words[1], given, {
+    from_text = from_text,
+    prompt = require("pai.cli.view").can_ask(opts),
+    target = opts.target,
+  })
+  return M.look(prepared, opts)
 end
 
 return M

@@ -83,32 +83,42 @@ local function confirm(names)
   return require("pai.term").read_line(question) == "yes"
 end
 
+---Begins a run of a recipe. Raises what stops it before its first event.
+---@param what string name or path
+---@param rest string[] key=value
+---@param opts table
+---@param open_view fun(): pai.cli.View
+---@return integer exit code
+function M.begin(what, rest, opts, open_view)
+  local given, from_text = args.inputs(rest, opts)
+  if opts.run_id and not require("pai.state").is_id(opts.run_id) then
+    err.raise("EUSAGE", "a run id is run- and letters, digits, '_' or '-'")
+  end
+  local can_ask = require("pai.cli.view").can_ask(opts)
+  local prepared = require("pai.run.prepare").run(what, given, {
+    from_text = from_text,
+    prompt = can_ask,
+    target = opts.target,
+  })
+  return (
+    require("pai.run.begin").run(prepared, {
+      id = opts.run_id,
+      open_view = open_view,
+      yes = opts.yes,
+      plan = opts.plan,
+      allow_dirty = opts.allow_dirty,
+      confirm = can_ask and confirm or nil,
+    })
+  )
+end
+
 ---@param words string[]
 ---@param opts table
 ---@return integer exit code
 function M.run(words, opts)
   args.count(words, 1, math.huge, "RECIPE")
   return M.streamed(opts, function(open_view)
-    local given, from_text = args.inputs(table.move(words, 2, #words, 1, {}), opts)
-    if opts.run_id and not require("pai.state").is_id(opts.run_id) then
-      err.raise("EUSAGE", "a run id is run- and letters, digits, '_' or '-'")
-    end
-    local can_ask = require("pai.cli.view").can_ask(opts)
-    local prepared = require("pai.run.prepare").run(words[1], given, {
-      from_text = from_text,
-      prompt = can_ask,
-      target = opts.target,
-    })
-    return (
-      require("pai.run.begin").run(prepared, {
-        id = opts.run_id,
-        open_view = open_view,
-        yes = opts.yes,
-        plan = opts.plan,
-        allow_dirty = opts.allow_dirty,
-        confirm = can_ask and confirm or nil,
-      })
-    )
+    return M.begin(words[1], table.move(words, 2, #words, 1, {}), opts, open_view)
   end)
 end
 

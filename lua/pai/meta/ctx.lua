@@ -16,6 +16,8 @@
 ---@field target "local"|"osmo"
 ---@field defaults table<string, boolean> Inputs that were not given and have their default.
 ---@field osmo pai.osmo.Client Bound to the target; its calls raise in place of `nil, err`.
+---@field check pai.ctx.check Checks that many gates share; see lua/pai/run/ctx_check.lua.
+---@field tools table<string, table> Typed wrappers of foreign tools; see lua/pai/tools.
 local ctx = {}
 
 ---Runs a reading command: one that `needs.reads` or lua/pai/tools names.

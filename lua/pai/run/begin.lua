@@ -55,22 +55,48 @@ local function check_before(prepared, opts)
   return record
 end
 
+-- The recipes of a graph that say what they change, each with its inputs.
+local function lockers(prepared)
+  local list, seen = {}, {}
+  local function add(scope, inp)
+    if not seen[scope] then
+      seen[scope] = true
+      local fn = scope.loaded.doc.locks
+      list[#list + 1] = fn and { fn = fn, inp = inp, name = scope.loaded.name } or nil
+    end
+  end
+  add(prepared.root, prepared.inputs.values)
+  for _, node in ipairs(prepared.graph.nodes) do
+    local inner = node.inner
+    if inner and inner.loaded.doc.locks then
+      local ok, result = true, { values = inner.inp }
+      if not inner.inp then
+        ok, result = pcall(graph.inner_inputs, inner, {}, prepared.cwd)
+      end
+      if not ok then
+        local message = "step %s: what %s locks depends on results of other steps: %s"
+        err.raise("ERECIPE", message:format(node.name, inner.loaded.name, err.wrap(result).message))
+      end
+      add(inner, result.values)
+    end
+  end
+  return list
+end
+
 -- Names of what a run changes.
 local function lock_names(prepared)
-  local fn = prepared.loaded.doc.locks
-  if not fn then
-    return {}
-  end
-  local inp = graph.copy(prepared.inputs.values)
-  local names = prepare.reading("locks", fn, inp)
-  if type(names) == "string" then
-    names = { names }
-  elseif type(names) ~= "table" then
-    err.raise("ERECIPE", "locks must return a list of names, not " .. type(names))
-  end
   local list = {}
-  for i, name in ipairs(names) do
-    list[i] = tostring(name)
+  for _, one in ipairs(lockers(prepared)) do
+    local names = prepare.reading("locks", one.fn, graph.copy(one.inp))
+    if type(names) == "string" then
+      names = { names }
+    elseif type(names) ~= "table" then
+      local message = "locks of %s must return a list of names, not %s"
+      err.raise("ERECIPE", message:format(one.name, type(names)))
+    end
+    for _, name in ipairs(names) do
+      list[#list + 1] = tostring(name)
+    end
   end
   table.sort(list)
   return list

@@ -290,6 +290,19 @@ local function add_flow(ctx, env)
   end
 end
 
+-- What is made when a recipe first names it.
+local LATE <const> = {
+  osmo = function(_, env)
+    return require("pai.run.ctx_osmo").new(env)
+  end,
+  tools = function(ctx)
+    return require("pai.run.ctx_tools").new(ctx)
+  end,
+  check = function(ctx, env)
+    return require("pai.run.ctx_check").new(ctx, env)
+  end,
+}
+
 ---Makes a ctx.
 ---@param env pai.run.CtxEnv
 ---@return table ctx described in lua/pai/meta/ctx.lua
@@ -314,10 +327,11 @@ function M.new(env)
   add_flow(ctx, env)
   return setmetatable(ctx, {
     __index = function(_, key)
-      if key == "osmo" then
-        local client = require("pai.run.ctx_osmo").new(env)
-        rawset(ctx, "osmo", client)
-        return client
+      local make = LATE[key]
+      if make then
+        local value = make(ctx, env)
+        rawset(ctx, key, value)
+        return value
       end
     end,
     __metatable = false,

@@ -125,7 +125,14 @@ local function tool_reads(argv)
   if not ok then
     return false
   end
-  local rest = table.move(argv, 2, #argv, 1, {})
+  local first = 2
+  -- Options that stand before the command and choose nothing but where it looks.
+  for _, option in ipairs(tool.skip or {}) do
+    if argv[first] and argv[first]:sub(1, #option) == option then
+      first = first + 1
+    end
+  end
+  local rest = table.move(argv, first, #argv, 1, {})
   for _, word in ipairs(rest) do
     for _, refused in ipairs(tool.refuse or {}) do
       if word == refused or word:sub(1, #refused + 1) == refused .. "=" then

@@ -1,6 +1,7 @@
 -- Plan: what a run would do, found by looking only. Of each step: already so, would run, red, left
 -- out, or unknown until another has run. Nothing is written, nothing is started that changes
 -- something; results that are not there yet are not made up.
+local async = require("pai.async")
 local err = require("pai.err")
 local estimate = require("pai.run.estimate")
 local gate = require("pai.run.gate")
@@ -14,6 +15,9 @@ local step = require("pai.run.step")
 
 local M = {}
 
+---Steps that are looked at side by side.
+M.LIMIT = 16
+
 ---@class pai.run.PlanEntry
 ---@field step string
 ---@field state "already"|"would run"|"green"|"red"|"left out"|"unknown"
@@ -21,6 +25,7 @@ local M = {}
 ---@field items string[]? keys of `each`
 ---@field checks pai.run.Check[]?
 ---@field title string?
+---@field failed boolean? it is unknown because looking failed, not because others have not run
 
 ---Makes a run that only looks.
 ---@param prepared pai.run.Prepared
@@ -44,7 +49,7 @@ function M.looker(prepared)
 end
 
 -- Errors of looking as an entry's state.
-local function unknown(run, node, e)
+local function unknown(run, node, entry, e)
   e = err.wrap(e)
   if e.code == "ECANCELED" then
     error(e, 0)
@@ -53,6 +58,7 @@ local function unknown(run, node, e)
   elseif e.code == "ENOENGINE" then
     return node.step.run and "would run" or "unknown", e.message
   end
+  entry.failed = true
   return "unknown", run.loader:locate(e.message)
 end
 
@@ -132,24 +138,53 @@ local function settle_use(run, node)
   run.settled[node.name] = { state = "done", result = run:returned(node.inner) }
 end
 
----Looks at every step of a graph.
+-- Nodes in waves: each waits only for nodes of earlier waves, so that those of one are looked at
+-- side by side.
+local function waves(nodes)
+  local list, level = {}, {}
+  for _, node in ipairs(nodes) do
+    local at = 1
+    for _, name in ipairs(node.after) do
+      at = math.max(at, (level[name] or 0) + 1)
+    end
+    level[node.name] = at
+    list[at] = list[at] or {}
+    table.insert(list[at], node)
+  end
+  return list
+end
+
+---Looks at every step of a graph; what does not wait for each other, side by side.
 ---@param run pai.run.Run from M.looker
 ---@param filter (fun(node: pai.recipe.Node): boolean)? which steps are looked at
----@return pai.run.PlanEntry[]
+---@return pai.run.PlanEntry[] in the graph's order
 function M.look(run, filter)
+  local found = {}
+  local function look_at(node)
+    local entry = { step = node.name, title = node.title, safety = node.safety }
+    local ok, verdict, why = pcall(look, run, node, entry)
+    if not ok then
+      verdict, why = unknown(run, node, entry, verdict)
+    end
+    entry.state, entry.why = verdict, why
+    found[node.name] = entry
+  end
+  for _, wave in ipairs(waves(run.graph.nodes)) do
+    local work = {}
+    for _, node in ipairs(wave) do
+      if node.step.use then
+        settle_use(run, node)
+      elseif not filter or filter(node) then
+        work[#work + 1] = function()
+          look_at(node)
+        end
+      end
+    end
+    async.all(work, { limit = M.LIMIT })
+  end
   local entries = {}
   for _, node in ipairs(run.graph.nodes) do
-    if node.step.use then
-      settle_use(run, node)
-    elseif not filter or filter(node) then
-      local entry = { step = node.name, title = node.title, safety = node.safety }
-      local ok, found, why = pcall(look, run, node, entry)
-      if not ok then
-        found, why = unknown(run, node, found)
-      end
-      entry.state, entry.why = found, why
-      entries[#entries + 1] = entry
-    end
+    entries[#entries + 1] = found[node.name]
   end
   return entries
 end

@@ -19,6 +19,12 @@ M.MEMORY_MIB = 512
 ---How long a recipe may hold the host without a turn of the loop; PAI_WATCHDOG sets another.
 M.WATCHDOG = "30s"
 
+---@class pai.run.PrepareOptions
+---@field from_text table<string, boolean>? inputs that were given as text
+---@field prompt boolean? asks on the terminal for what is missing
+---@field target string?
+---@field read (fun(path: string): string?)? sources that have no file
+
 ---@class pai.run.Prepared
 ---@field loader pai.recipe.Loader
 ---@field loaded pai.recipe.Loaded
@@ -145,11 +151,11 @@ end
 ---Loads a recipe and reads its inputs. Raises EINPUT with `missing` when a value is missing.
 ---@param what string name or path
 ---@param given table<string, any>
----@param opts { from_text: table<string, boolean>?, prompt: boolean?, target: string? }
+---@param opts pai.run.PrepareOptions
 ---@return pai.run.Prepared
 function M.run(what, given, opts)
   local cwd = fs.cwd()
-  local recipe_loader, loaded, path = M.load(what, { cwd = cwd })
+  local recipe_loader, loaded, path = M.load(what, { cwd = cwd, read = opts.read })
   local decls = M.declarations(loaded.doc)
   local resolved = inputs.resolve(decls, given, { cwd = cwd, from_text = opts.from_text })
   if #resolved.missing > 0 and #resolved.checks > 0 then

@@ -1,6 +1,7 @@
 -- git: what only looks.
 return {
   name = "git",
+  version = { argv = { "--version" } },
   reads = {
     { "--version" },
     { "status" },

@@ -1,0 +1,117 @@
+-- az: the Azure CLI. Everything is asked for and answered as JSON; what it refuses is an error with
+-- the next thing to do. The subscription is always named by the caller where az takes one.
+local err = require("pai.err")
+
+-- What az prints when a call can't be made as things are, and what to do about it.
+local FAILURES <const> = {
+  {
+    "az login",
+    "ELOGIN",
+    "run az login; in a shell without a browser, az login --use-device-code",
+  },
+  { "AADSTS%d+", "ELOGIN", "log in to the right tenant: az login --tenant TENANT" },
+  { "AuthorizationFailed", "EACCES", "activate the eligible role (PIM), wait a minute, try again" },
+  { "ResourceNotFound", "ENOENT", nil },
+  { "ResourceGroupNotFound", "ENOENT", nil },
+  { "QuotaExceeded", "EQUOTA", "raise the quota, or choose another region or size" },
+  { "SubscriptionNotFound", "ENOENT", "az account list shows the subscriptions of this login" },
+}
+
+---The error of what az printed.
+---@param argv string[]
+---@param said string standard error
+---@return pai.Error
+local function failure(argv, said)
+  local what = table.concat(argv, " ", 1, math.min(#argv, 4))
+  local line = said:match("ERROR:%s*([^\r\n]+)") or said:match("[^\r\n]+") or "no message"
+  for _, known in ipairs(FAILURES) do
+    if said:find(known[1]) then
+      return err.new(known[2], what .. ": " .. line, { hint = known[3] })
+    end
+  end
+  return err.new("EEXIT", what .. ": " .. line)
+end
+
+local function wrap(ctx)
+  local az = {}
+
+  local function call(how, args, opts)
+    local argv = { "az", table.unpack(args) }
+    argv[#argv + 1] = "--output=json"
+    argv[#argv + 1] = "--only-show-errors"
+    local r = how(argv, {
+      accept = "any",
+      timeout = opts.timeout or "60s",
+      env = opts.env,
+      stdout = opts.secret and "secret" or nil,
+    })
+    if r.code ~= 0 then
+      return nil, failure(argv, r.stderr)
+    elseif opts.secret then
+      return r.stdout
+    end
+    return r.stdout:find("%S") and ctx.json.decode(r.stdout) or ctx.json.null
+  end
+
+  ---Asks; changes nothing.
+  ---@param args string[] { "account", "show" }
+  ---@param opts { timeout: string?, env: table? }?
+  ---@return any? answer decoded
+  ---@return pai.Error? err ELOGIN, EACCES, ENOENT, EQUOTA or EEXIT
+  function az.ask(args, opts)
+    return call(ctx.query, args, opts or {})
+  end
+
+  ---Acts; raises on failure.
+  ---@param args string[]
+  ---@param opts { timeout: string?, env: table?, secret: boolean? }? secret: the answer is a handle
+  ---@return any answer
+  function az.act(args, opts)
+    local answer, e = call(ctx.exec, args, opts or {})
+    if e then
+      error(e, 0)
+    end
+    return answer
+  end
+
+  return az
+end
+
+return {
+  name = "az",
+  version = {
+    argv = { "version", "--output=json" },
+    parse = function(said)
+      return said:match('"azure%-cli"%s*:%s*"([^"]+)"')
+    end,
+  },
+  reads = {
+    { "version" },
+    { "account", "show" },
+    { "account", "list" },
+    { "account", "list-locations" },
+    { "aks", "show" },
+    { "aks", "list" },
+    { "aks", "get-versions" },
+    { "cognitiveservices", "account", "show" },
+    { "cognitiveservices", "account", "list" },
+    { "cognitiveservices", "account", "deployment", "list" },
+    { "cognitiveservices", "account", "deployment", "show" },
+    { "cognitiveservices", "account", "list-models" },
+    { "extension", "show" },
+    { "extension", "list" },
+    { "group", "show" },
+    { "group", "exists" },
+    { "ml", "serverless-endpoint", "show" },
+    { "ml", "serverless-endpoint", "list" },
+    { "ml", "workspace", "show" },
+    { "provider", "show" },
+    { "provider", "list" },
+    { "resource", "list" },
+    { "role", "assignment", "list" },
+    { "storage", "account", "show" },
+    { "vm", "list-skus" },
+    { "vm", "list-usage" },
+  },
+  wrap = wrap,
+}

@@ -1,0 +1,183 @@
+-- helm: releases of a cluster. The context is always named; values go through a file that only
+-- this user can read, never through --set. helm 3 and 4 print the same JSON.
+local err = require("pai.err")
+
+-- helm says "Error: release: not found" with exit code 1 for a release that is not there.
+local NOT_FOUND <const> = "release: not found"
+
+---@class pai.tools.helm.Release
+---@field name string
+---@field namespace string
+---@field status string "deployed", "failed", "pending-install"...
+---@field chart string? "osmo-1.4.0"
+---@field revision integer
+
+---@class pai.tools.helm.Upgrade
+---@field context string
+---@field namespace string
+---@field kubeconfig string?
+---@field version string? of the chart
+---@field repo string? URL of the chart's repository
+---@field values table?
+---@field wait boolean? default true
+---@field timeout string? of helm's own waiting, default 10m
+---@field deadline string? of the command, default 70m
+
+local function where(opts, argv)
+  if type(opts.context) ~= "string" or opts.context == "" then
+    err.raise("EINVAL", "ctx.tools.helm: context is missing: name the cluster")
+  end
+  if opts.namespace then
+    argv[#argv + 1] = "--namespace"
+    argv[#argv + 1] = opts.namespace
+  end
+  argv[#argv + 1] = "--kube-context"
+  argv[#argv + 1] = opts.context
+  if opts.kubeconfig then
+    argv[#argv + 1] = "--kubeconfig"
+    argv[#argv + 1] = opts.kubeconfig
+  end
+  return argv
+end
+
+local function wrap(ctx)
+  local helm = {}
+
+  local function values_file(values)
+    local path = ("%s/values-%s.yaml"):format(ctx.fs.tempdir(), ctx.step:gsub("[^%w]", "-"))
+    return ctx.write(path, ctx.yaml.encode(values), { mode = "0600" })
+  end
+
+  ---What there is of a release.
+  ---@param name string
+  ---@param opts { context: string, namespace: string, kubeconfig: string? }
+  ---@return pai.tools.helm.Release? release nil when there is none
+  function helm.status(name, opts)
+    local argv = where(opts, { "helm", "status", name })
+    argv[#argv + 1] = "--output=json"
+    local r = ctx.query(argv, { accept = { 0, 1 }, timeout = "60s" })
+    if r.code ~= 0 then
+      if r.stderr:find(NOT_FOUND, 1, true) then
+        return nil
+      end
+      err.raise("EEXIT", "helm status " .. name .. ": " .. r.stderr:gsub("%s+$", ""))
+    end
+    local body = ctx.json.decode(r.stdout)
+    return {
+      name = body.name,
+      namespace = body.namespace,
+      status = body.info.status,
+      chart = body.chart
+          and body.chart.metadata
+          and (body.chart.metadata.name .. "-" .. body.chart.metadata.version)
+        or nil,
+      revision = body.version,
+    }
+  end
+
+  ---The releases of a namespace, or of all.
+  ---@param opts { context: string, namespace: string?, kubeconfig: string? }
+  ---@return table[] releases as helm list prints them: name, namespace, revision, status, chart
+  function helm.list(opts)
+    local argv = where(opts, { "helm", "list" })
+    argv[#argv + 1] = opts.namespace and "--all" or "--all-namespaces"
+    argv[#argv + 1] = "--output=json"
+    return ctx.json.decode(ctx.query(argv, { timeout = "60s" }).stdout)
+  end
+
+  ---Installs or upgrades a release and waits for its objects.
+  ---@param name string
+  ---@param chart string a path, a URL, or repo/chart
+  ---@param opts pai.tools.helm.Upgrade
+  ---@return pai.tools.helm.Release
+  function helm.upgrade(name, chart, opts)
+    local argv = where(opts, { "helm", "upgrade", name, chart, "--install", "--create-namespace" })
+    local timeout = opts.timeout or "10m"
+    for flag, value in pairs({ version = opts.version or false, repo = opts.repo or false }) do
+      if value then
+        argv[#argv + 1] = "--" .. flag
+        argv[#argv + 1] = value
+      end
+    end
+    if opts.values and next(opts.values) ~= nil then
+      argv[#argv + 1] = "--values"
+      argv[#argv + 1] = values_file(opts.values)
+    end
+    if opts.wait ~= false then
+      argv[#argv + 1] = "--wait"
+      argv[#argv + 1] = "--timeout"
+      argv[#argv + 1] = timeout
+    end
+    argv[#argv + 1] = "--output=json"
+    local r = ctx.exec(argv, { timeout = opts.deadline or "70m" })
+    local body = ctx.json.decode(r.stdout)
+    return {
+      name = body.name,
+      namespace = body.namespace,
+      status = body.info.status,
+      revision = body.version,
+    }
+  end
+
+  ---Removes a release and waits until its objects are gone. One that is not there is fine.
+  ---@param name string
+  ---@param opts { context: string, namespace: string, kubeconfig: string?, timeout: string? }
+  ---@return boolean removed
+  function helm.uninstall(name, opts)
+    local argv =
+      where(opts, { "helm", "uninstall", name, "--wait", "--timeout", opts.timeout or "5m" })
+    local r = ctx.exec(argv, { accept = { 0, 1 }, timeout = "15m" })
+    if r.code ~= 0 and not r.stderr:find("not found", 1, true) then
+      err.raise("EEXIT", "helm uninstall " .. name .. ": " .. r.stderr:gsub("%s+$", ""))
+    end
+    return r.code == 0
+  end
+
+  ---Renders a chart without a cluster.
+  ---@param name string
+  ---@param chart string
+  ---@param opts { namespace: string?, version: string?, values_file: string? }?
+  ---@return string yaml
+  function helm.template(name, chart, opts)
+    opts = opts or {}
+    local argv = { "helm", "template", name, chart }
+    for _, pair in ipairs({
+      { "--namespace", opts.namespace },
+      { "--version", opts.version },
+      { "--values", opts.values_file },
+    }) do
+      if pair[2] then
+        argv[#argv + 1], argv[#argv + 2] = pair[1], pair[2]
+      end
+    end
+    return ctx.query(argv, { timeout = "2m" }).stdout
+  end
+
+  ---Makes a chart repository known under a name; it may be known already.
+  ---@param name string
+  ---@param url string
+  function helm.repo_add(name, url)
+    ctx.exec({ "helm", "repo", "add", name, url, "--force-update" }, { timeout = "2m" })
+  end
+
+  return helm
+end
+
+return {
+  name = "helm",
+  version = { argv = { "version", "--short" } },
+  reads = {
+    { "version" },
+    { "status" },
+    { "list" },
+    { "get", "values" },
+    { "get", "manifest" },
+    { "history" },
+    { "template" },
+    { "show" },
+    { "lint" },
+    { "repo", "list" },
+  },
+  refuse = { "--output-dir", "--post-renderer" },
+  wrap = wrap,
+}
