@@ -155,9 +155,12 @@ api: build ## writes the API reference from lua/pai/meta to build/docs/api.md
 
 .PHONY: install
 install: build ## copies pai to PREFIX (/usr/local), under DESTDIR
-	@install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pai $(DESTDIR)$(PREFIX)/share/pai
+	@install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pai $(DESTDIR)$(PREFIX)/share/pai \
+	  $(DESTDIR)$(PREFIX)/include
 	@install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/pai
 	@install -m 644 $(MODULE_SO) $(DESTDIR)$(PREFIX)/lib/pai/
+	@install -m 644 $(LIBPAI) $(DESTDIR)$(PREFIX)/lib/
+	@install -m 644 host/include/*.h $(DESTDIR)$(PREFIX)/include/
 	@find lua recipes components -type f ! -name '*.pyc' -print0 | \
 	  xargs -0 cp --parents --preserve=mode -t $(DESTDIR)$(PREFIX)/share/pai
 	@install -m 644 $(BYTECODE) $(DESTDIR)$(PREFIX)/lib/pai/

@@ -8,7 +8,7 @@ local M = {}
 M.COMMON = {
   { name = "json", doc = "print JSON: one object, or one a line for a stream" },
   { name = "state", arg = "DIR", doc = "the state folder" },
-  { name = "help", doc = "this help" },
+  { name = "help", short = "h", doc = "this help" },
 }
 
 local function find(command, name)
@@ -16,6 +16,18 @@ local function find(command, name)
     for _, option in ipairs(list) do
       if option.name == name then
         return option
+      end
+    end
+  end
+end
+
+-- The long name behind "-f", if there is one.
+local function by_letter(command, word)
+  local letter = word:match("^%-(%a)$")
+  for _, list in ipairs({ command.options or {}, M.COMMON }) do
+    for _, option in ipairs(list) do
+      if letter and option.short == letter then
+        return option.name
       end
     end
   end
@@ -67,7 +79,7 @@ function M.parse(command, argv)
   while i <= #argv do
     local word = argv[i]
     local name, value = word:match("^%-%-([%w-]+)=(.*)$")
-    name = name or word:match("^%-%-([%w-]+)$") or (word == "-h" and "help")
+    name = name or word:match("^%-%-([%w-]+)$") or by_letter(command, word)
     if word == "--" then
       table.move(argv, i + 1, #argv, #positional + 1, positional)
       break

@@ -63,7 +63,8 @@ local function option_rows(command)
   local rows = {}
   for _, list in ipairs({ command.options or {}, args.COMMON }) do
     for _, option in ipairs(list) do
-      local name = "  --" .. option.name .. (option.arg and " " .. option.arg or "")
+      local letter = option.short and ("-%s, "):format(option.short) or ""
+      local name = "  " .. letter .. "--" .. option.name .. (option.arg and " " .. option.arg or "")
       rows[#rows + 1] = { name, option.doc }
     end
   end

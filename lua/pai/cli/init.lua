@@ -33,6 +33,7 @@ local ALIASES <const> = { ["--help"] = "help", ["-h"] = "help", ["--version"] = 
 
 ---@class pai.cli.Option
 ---@field name string without the dashes
+---@field short string? one letter that means the same
 ---@field arg string? name of its value; a flag has none
 ---@field doc string
 ---@field many boolean? may be given again; the value is a list
