@@ -17,6 +17,8 @@ M.COMMANDS = {
   "runs",
   "osmo",
   "engine",
+  "mcp",
+  "skill",
   "exec",
   "lua",
   "lint",

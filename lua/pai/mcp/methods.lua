@@ -56,7 +56,7 @@ shared["resources/list"] = listed("resources")
 shared["resources/templates/list"] = function(server, _, params)
   only_page(params)
   local out = json.array({})
-  for i, template in ipairs(server.templates) do
+  for i, template in ipairs(server:list_templates()) do
     out[i] = registry.shown(template)
   end
   return { resourceTemplates = out }
@@ -80,8 +80,10 @@ end
 
 shared["tools/call"] = function(server, call, params)
   local name, args = string_of(params, "name"), object_of(params, "arguments")
-  local tool = server:find_tool(name)
-  if not tool then
+  local found, tool = pcall(server.find_tool, server, name)
+  if not found then
+    return tool_failed(tool)
+  elseif not tool then
     wire.fail(wire.BAD_PARAMS, "no tool " .. text.cut(text.one_line(name), 80))
   end
   if call.http and call.modern then
@@ -130,7 +132,7 @@ shared["completion/complete"] = function(server, _, params)
   if ref.type == "ref/prompt" then
     entry = server:find_prompt(string_of(ref, "name"))
   elseif ref.type == "ref/resource" then
-    for _, template in ipairs(server.templates) do
+    for _, template in ipairs(server:list_templates()) do
       entry = entry or (template.uriTemplate == ref.uri and template)
     end
   end

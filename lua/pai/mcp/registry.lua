@@ -78,10 +78,27 @@ function methods:add_provider(provider)
   table.insert(self.providers, provider)
 end
 
+-- What fills the registry is loaded with the first look at it: a handshake needs none of it.
+function methods:fill()
+  local fill = self.filler
+  self.filler = nil
+  if fill then
+    fill(self)
+  end
+end
+
+---The resource templates.
+---@return pai.mcp.Template[]
+function methods:list_templates()
+  self:fill()
+  return self.templates
+end
+
 ---Everything of a kind that is listed.
 ---@param kind "tools"|"prompts"|"resources"
 ---@return table[]
 function methods:list(kind)
+  self:fill()
   local all = table.move(self.own[kind], 1, #self.own[kind], 1, {})
   for _, provider in ipairs(self.providers) do
     local more = provider[kind] and provider[kind]() or {}
@@ -101,6 +118,7 @@ end
 ---@param name string
 ---@return pai.mcp.Tool?
 function methods:find_tool(name)
+  self:fill()
   local tool = by(self.own.tools, "name", name)
   for _, provider in ipairs(self.providers) do
     tool = tool or provider.tool and provider.tool(name)
@@ -146,6 +164,7 @@ end
 ---@param uri string
 ---@return table[]? contents nil: there is no such resource
 function methods:read_resource(call, uri)
+  self:fill()
   for _, template in ipairs(self.templates) do
     local parts = match(template.uriTemplate, uri)
     local contents = parts and template.read(call, uri, parts)

@@ -160,13 +160,13 @@ local GRACE_MS <const> = 10000
 
 ---Reads the description of a recipe or component in a child process.
 ---@param path string absolute: a recipe, an action, or a component's folder
----@param opts { lint: boolean? }?
+---@param opts { lint: boolean?, fresh: boolean? }? fresh: not what was read before
 ---@return table? description
 ---@return pai.Error? err with problems = { {file, line, key, message} } when the schema says no
 function M.read(path, opts)
   local lint = opts and opts.lint
   local key = (lint and "lint " or "") .. path
-  if cache[key] then
+  if cache[key] and not (opts and opts.fresh) then
     return cache[key]
   end
   local limit = duration.parse(os.getenv("PAI_READ_TIMEOUT") or "10s") or 10000

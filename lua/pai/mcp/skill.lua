@@ -1,0 +1,176 @@
+-- A recipe as an Agent Skills folder: SKILL.md with what an agent must know to run it, and
+-- references that it opens when it needs them. Everything comes from the recipe's own description.
+local fs = require("pai.fs")
+local index = require("pai.recipe.index")
+local resources = require("pai.mcp.resources")
+local text = require("pai.text")
+
+local M = {}
+
+-- Limits of the Agent Skills specification.
+local NAME_MAX <const>, DESCRIPTION_MAX <const>, COMPATIBILITY_MAX <const> = 64, 1024, 500
+
+---The name of a recipe's skill: small letters, digits and single hyphens.
+---@param recipe string
+---@return string
+function M.name(recipe)
+  local name = recipe:lower():gsub("[^%w]+", "-"):gsub("^%-+", ""):gsub("%-+$", "")
+  return (name:sub(1, NAME_MAX):gsub("%-+$", ""))
+end
+
+-- A plain value of YAML that can't be taken for anything else.
+local function quoted(value)
+  value = text.one_line(text.utf8(value)):gsub('[\\"]', "\\%0")
+  return '"' .. value .. '"'
+end
+
+local function description_of(d)
+  local tags = #(d.tags or {}) > 0 and (" (%s)"):format(table.concat(d.tags, ", ")) or ""
+  local said = ("%s Use it when the user asks for %s%s, or names the recipe %s of pai."):format(
+    text.one_line(d.summary),
+    d.title:sub(1, 1):lower() .. d.title:sub(2),
+    tags,
+    d.name
+  )
+  return text.cut(said, DESCRIPTION_MAX)
+end
+
+local function compatibility_of(d)
+  local bins = d.needs and d.needs.bins or {}
+  local said = "Needs the command pai on Linux"
+  if #bins > 0 then
+    said = said .. ", and " .. table.concat(bins, ", ")
+  end
+  return text.cut(said, COMPATIBILITY_MAX)
+end
+
+local SAFETY <const> = {
+  observes = "It only looks; nothing is changed.",
+  changes = "It changes things: show the user the plan before you run it.",
+  destroys = "It DESTROYS things: show the user the plan, and run it only after a clear yes, with "
+    .. "`--plan DIGEST` of that plan.",
+}
+
+local function example_lines(d)
+  local lines = {}
+  for i, example in ipairs(d.examples or {}) do
+    lines[i] = "    " .. example
+  end
+  return #lines > 0 and table.concat(lines, "\n") or "    pai run " .. d.name
+end
+
+local BODY <const> = [[
+# %s
+
+%s
+
+%s
+
+## How to run it
+
+1. Ask the user once for every needed input that is still open. Never guess one, and never ask for a
+   secret: it is set with `pai secret set NAME` or in `.env`.
+2. `pai plan %s [key=value ...]` shows what would happen and changes nothing.
+3. `pai run %s [key=value ...] --json` runs it; each line is an event. Exit code 0 is green, 1 a red
+   gate or a failed step, 3 a missing input, 4 a lease that another run holds.
+4. Show the user what came of it: each path after `MEDIA:`, and each check that is not ok with its
+   hint.
+5. `pai resume RUN` goes on with a run that failed or was interrupted; nothing is repeated.
+
+Examples:
+
+%s
+
+## Inputs
+
+%s
+
+See [references/recipe.md](references/recipe.md) for the whole description and what it returns%s.
+]]
+
+local STEPS <const> = "and [references/steps.md](references/steps.md) for its steps"
+
+local function input_text(d)
+  local lines = resources.input_lines(d.inputs)
+  return #lines > 0 and table.concat(lines, "\n") or "It takes none."
+end
+
+local function steps_page(d)
+  if d.dynamic then
+    return nil
+  end
+  local lines = { "# Steps of " .. d.name, "" }
+  for _, s in ipairs(d.steps) do
+    local after = #(s.after or {}) > 0 and ", after " .. table.concat(s.after, ", ") or ""
+    local use = s.use and ", the recipe " .. s.use or ""
+    local title = s.title and ": " .. text.one_line(s.title) or ""
+    lines[#lines + 1] = ("- `%s` (%s%s%s)%s"):format(s.name, s.kind, use, after, title)
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+---The files of a recipe's skill.
+---@param d table the recipe's description
+---@return table<string, string> files by path below the folder
+function M.files(d)
+  local head = {
+    "---",
+    "name: " .. M.name(d.name),
+    "description: " .. quoted(description_of(d)),
+    "compatibility: " .. quoted(compatibility_of(d)),
+    "metadata:",
+    "  generator: " .. quoted("pai " .. require("pai.version")),
+    "  recipe: " .. quoted(d.name),
+    "  safety: " .. quoted(d.safety),
+    "---",
+    "",
+  }
+  local doc = (d.doc or ""):gsub("^%s+", ""):gsub("%s+$", "")
+  local about = doc ~= "" and d.summary .. "\n\n" .. doc or d.summary
+  local steps = steps_page(d)
+  local body = BODY:format(
+    d.title,
+    about,
+    SAFETY[d.safety],
+    d.name,
+    d.name,
+    example_lines(d),
+    input_text(d),
+    steps and " " .. STEPS or ""
+  )
+  return {
+    ["SKILL.md"] = table.concat(head, "\n") .. body,
+    ["references/recipe.md"] = resources.page(d),
+    ["references/steps.md"] = steps,
+  }
+end
+
+---Writes the skill of a recipe below a folder.
+---@param recipe string name or path
+---@param out string folder that gets a folder for the skill
+---@return string? dir
+---@return pai.Error? err
+function M.export(recipe, out)
+  local path, e = index.resolve(recipe)
+  if not path then
+    return nil, e
+  end
+  local d, problem = index.read(path)
+  if not d then
+    return nil, problem
+  end
+  local dir = ("%s/%s"):format(out, M.name(d.name))
+  for name, body in pairs(M.files(d)) do
+    local file = dir .. "/" .. name
+    local ok, failure = fs.mkdir(fs.dirname(file), { parents = true })
+    if ok then
+      ok, failure = fs.write(file, body)
+    end
+    if not ok then
+      return nil, failure
+    end
+  end
+  return dir
+end
+
+return M
