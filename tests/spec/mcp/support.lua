@@ -97,7 +97,10 @@ function Client:read()
     end
     if stream == "stdout" then
       local message, e = json.decode(line)
-      assert(type(message) == "table" and message.jsonrpc == "2.0", line .. tostring(e))
+      assert(
+        type(message) == "table" and message.jsonrpc == "2.0",
+        line:sub(1, 2000) .. tostring(e)
+      )
       return message
     end
     self.stderr = (self.stderr or "") .. line .. "\n"
@@ -120,7 +123,7 @@ end
 function Client:wait(id)
   while not self.replies[id] do
     local m = self:read()
-    assert(m, "the server ended: " .. tostring(self.stderr))
+    assert(m, "the server ended: " .. tostring(self.stderr):sub(1, 2000))
     if m.method and m.id then
       self.asked[#self.asked + 1] = m
       local result = assert(self.on_request, "asked " .. m.method)(m)
