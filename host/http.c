@@ -28,7 +28,7 @@ enum {
   RETRY_WAIT_MAX_MS = 30000
 };
 
-enum { SINK_NONE, SINK_DROP, SINK_MEMORY, SINK_ERROR, SINK_STREAM, SINK_FILE };
+enum { SINK_NONE, SINK_DROP, SINK_MEMORY, SINK_ERROR, SINK_STREAM, SINK_FILE, SINK_INTO };
 
 typedef struct sock {
   pai_io io;
@@ -181,9 +181,7 @@ static void give_easy(CURL *easy) {
 /* The end of a request. */
 
 static void close_output(pai_http *h) {
-  if (h->fd >= 0)
-    close(h->fd);
-  h->fd = -1;
+  pai_http_close_files(h);
   if (h->temp != NULL)
     unlink(h->temp);
   pai_free(h->temp);
@@ -298,8 +296,12 @@ static int choose_sink(pai_http *h) {
     h->sink = SINK_DROP;
   else if (!pai_http_accepted(h))
     h->sink = SINK_ERROR;
+  else if (h->o.into != NULL)
+    h->sink = SINK_INTO;
   else
     h->sink = h->o.stream ? SINK_STREAM : h->o.output != NULL ? SINK_FILE : SINK_MEMORY;
+  if (h->sink == SINK_INTO)
+    return pai_http_open_into(h);
   return h->sink == SINK_FILE && h->fd < 0 ? open_output(h) : 0;
 }
 
@@ -330,6 +332,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *ud) {
       return 0;
     }
     return len;
+  case SINK_INTO:
+    return pai_http_write_into(h, data, len) < 0 ? 0 : len;
   case SINK_MEMORY:
     if (len > h->o.max_body || h->body.len > h->o.max_body - len)
       return refuse(h, PAI_E_LIMIT, "the answer is larger than max_body");
@@ -346,9 +350,12 @@ static size_t on_body(char *data, size_t size, size_t count, void *ud) {
 
 /* One hop: one exchange with one server. */
 
-static void set_method(pai_http *h) {
+static int set_method(pai_http *h) {
   CURL *e = h->easy;
+  bool file = h->o.body_file != NULL && !h->no_body;
   bool body = h->o.body != NULL && !h->no_body;
+  if (file && pai_http_send_file(h) < 0)
+    return -1;
   if (body || strcmp(h->method, "POST") == 0) {
     curl_easy_setopt(e, CURLOPT_POST, 1L);
     // libcurl sends a request again by itself when a kept connection ends before the answer: not
@@ -361,6 +368,7 @@ static void set_method(pai_http *h) {
     curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
   else
     curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, h->method);
+  return 0;
 }
 
 static void set_proxy(pai_http *h) {
@@ -375,8 +383,10 @@ static void set_proxy(pai_http *h) {
   }
 }
 
-static void set_options(pai_http *h) {
+static int set_options(pai_http *h) {
   CURL *e = h->easy;
+  if (h->o.into != NULL)
+    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 512L << 10);
   curl_easy_setopt(e, CURLOPT_PRIVATE, h);
   curl_easy_setopt(e, CURLOPT_URL, h->url);
   curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -398,8 +408,12 @@ static void set_options(pai_http *h) {
     curl_easy_setopt(e, CURLOPT_USERNAME, h->o.user);
     curl_easy_setopt(e, CURLOPT_PASSWORD, h->o.password);
   }
-  set_method(h);
+  if (h->o.stall_ms > 0) {
+    curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)((h->o.stall_ms + 999) / 1000));
+  }
   set_proxy(h);
+  return set_method(h);
 }
 
 static int start_hop(pai_http *h, pai_error *err) {
@@ -415,10 +429,13 @@ static int start_hop(pai_http *h, pai_error *err) {
   h->list = NULL;
   give_easy(h->easy);
   h->easy = take_easy();
-  bool body = h->o.body != NULL && !h->no_body;
+  bool body = (h->o.body != NULL || h->o.body_file != NULL) && !h->no_body;
   if (h->easy == NULL || pai_http_make_list(&h->o, h->own_origin, body, &h->list) < 0)
     return pai_error_set(err, PAI_E_NOMEM, "out of memory");
-  set_options(h);
+  if (set_options(h) < 0) {
+    *err = h->err;
+    return h->err.code;
+  }
   if (curl_multi_add_handle(multi, h->easy) != CURLM_OK)
     return pai_error_set(err, PAI_E_NOMEM, "out of memory");
   h->running = true;
@@ -435,11 +452,18 @@ static void go_on(pai_http *h) {
 
 /* What follows a hop: a redirect, another attempt, or the end. */
 
+static void free_url(pai_http *h) {
+  if (h->url != NULL && h->o.secret_query != NULL)
+    explicit_bzero(h->url, strlen(h->url));
+  pai_free(h->url);
+  h->url = NULL;
+}
+
 static bool set_url(pai_http *h, const char *url) {
-  char *copy = url != NULL ? pai_strndup(url, strlen(url)) : NULL;
+  char *copy = url != NULL ? pai_http_with_query(url, h->o.secret_query) : NULL;
   if (copy == NULL)
     return false;
-  pai_free(h->url);
+  free_url(h);
   h->url = copy;
   return true;
 }
@@ -634,6 +658,7 @@ static void deadline_due(pai_timer *t) {
 int pai_http_start(pai_http *h, const pai_http_options *o, pai_error *err) {
   h->o = *o;
   h->fd = -1;
+  h->body_fd = -1;
   h->err = (pai_error){.code = PAI_OK};
   pai_buf_init(&h->head, HEAD_MAX);
   pai_buf_init(&h->body, SIZE_MAX / 2);
@@ -678,8 +703,7 @@ void pai_http_end(pai_http *h) {
   let_go(h);
   if (h->url != NULL)
     close_output(h);
-  pai_free(h->url);
-  h->url = NULL;
+  free_url(h);
   pai_buf_free(&h->head);
   pai_buf_free(&h->body);
 }

@@ -30,21 +30,28 @@ typedef struct pai_http_options {
   const char *body; // NULL: none
   size_t body_len;
   bool body_secret;
-  const char *user; // basic authentication
+  const char *body_file; // in place of body: body_len bytes of this file, read as they are sent
+  uint64_t body_offset;
+  const char *secret_query; // goes behind the URL; never shown, and no redirect is followed with it
+  const char *user;         // basic authentication
   const char *password;
   const char *unix_socket;
   const char *ca_file;
   const char *proxy;  // NULL: as the environment says; "": none
   const char *output; // the body of an accepted answer goes to this file, whole or not at all
-  const int *accept;  // statuses beside 2xx
+  const char *into;   // the body goes into this file, which exists, at into_offset
+  uint64_t into_offset;
+  uint64_t into_len; // and is this long at most
+  const int *accept; // statuses beside 2xx
   size_t accept_count;
   bool accept_any;
   bool stream;        // the body of an accepted answer comes in pieces
   size_t max_body;    // bytes, not for stream and output
   int64_t timeout_ms; // 0: none
   int64_t connect_timeout_ms;
-  int follow; // redirects
-  bool stay;  // not to another origin
+  int64_t stall_ms; // 0: none; a transfer that moves no byte for so long has failed
+  int follow;       // redirects
+  bool stay;        // not to another origin
   int retries;
   int64_t retry_wait_ms; // before the second attempt; doubles
   bool retry_any;        // also methods that are not idempotent
@@ -63,6 +70,7 @@ typedef struct pai_http { // zero it first
   pai_buf body;
   char *url; // of the last hop, owned
   bool followed;
+  uint64_t written; // bytes that are in the file `into`
 
   // private
   CURL *easy;
@@ -83,6 +91,8 @@ typedef struct pai_http { // zero it first
   int attempt;
   int sink;
   int fd;
+  int body_fd;
+  uint64_t body_at;
   char *temp;
   char reason[CURL_ERROR_SIZE];
 } pai_http;
@@ -103,6 +113,15 @@ void pai_http_stop(pai_http *h);
 void pai_http_cancel(pai_http *h);
 void pai_http_end(pai_http *h); // frees everything; stops it first; safe twice
 
+/* Parts of files (http_file.c). */
+
+// Opens body_file for this hop and tells libcurl to read from it.
+int pai_http_send_file(pai_http *h);
+// Opens the file of `into`; sets h->fd or h->err.
+int pai_http_open_into(pai_http *h);
+int pai_http_write_into(pai_http *h, const char *data, size_t len); // sets h->err
+void pai_http_close_files(pai_http *h);
+
 /* URLs (http_url.c). */
 
 void pai_http_mask(const char *text, char *out, size_t size); // masks, then cuts to fit
@@ -114,6 +133,8 @@ bool pai_http_same_origin(const char *a, const char *b);
 // http or https, and readable by libcurl; else PAI_E_ARG.
 int pai_http_check_url(const char *url, bool *loopback, pai_error *err);
 char *pai_http_without_user(const char *url); // owned: pai_free; NULL: not a URL or no memory
+// url with the query behind it; query may be NULL or begin with '?'. Owned; NULL: no memory.
+char *pai_http_with_query(const char *url, const char *query);
 int pai_http_escape(pai_buf *out, const char *text, size_t len); // for a query's name or value
 // May go to another origin: Accept, Content-Type and the like.
 bool pai_http_is_harmless(const char *header);

@@ -101,6 +101,18 @@ char *pai_http_without_user(const char *url) {
   return copy;
 }
 
+char *pai_http_with_query(const char *url, const char *query) {
+  if (query == NULL)
+    return pai_strndup(url, strlen(url));
+  if (*query == '?')
+    query++;
+  size_t size = strlen(url) + strlen(query) + 2;
+  char *whole = pai_alloc(size);
+  if (whole != NULL)
+    snprintf(whole, size, "%s%c%s", url, strchr(url, '?') != NULL ? '&' : '?', query);
+  return whole;
+}
+
 int pai_http_escape(pai_buf *out, const char *text, size_t len) {
   static const char hex[] = "0123456789ABCDEF";
   for (size_t i = 0; i < len; i++) {

@@ -338,7 +338,7 @@ static void take_accept(lua_State *L, pai_http_options *o) {
 static const char *take_method(lua_State *L, const pai_http_options *o) {
   const char *method = keep_string(L, "method");
   if (method == NULL)
-    return o->body != NULL ? "POST" : "GET";
+    return o->body_file != NULL ? "PUT" : o->body != NULL ? "POST" : "GET";
   for (const char *c = method; *c != '\0'; c++)
     if (!isupper((unsigned char)*c))
       luaL_error(L, "option 'method' must be in capitals, such as \"GET\"");
@@ -354,6 +354,62 @@ static int opt_count(lua_State *L, const char *name, lua_Integer def, lua_Intege
   return (int)n;
 }
 
+// Field of the table on top: a byte count.
+static uint64_t file_number(lua_State *L, const char *option, const char *name) {
+  int is = 0;
+  lua_getfield(L, -1, name);
+  lua_Integer n = lua_isnil(L, -1) ? 0 : lua_tointegerx(L, -1, &is);
+  if ((!is && !lua_isnil(L, -1)) || n < 0)
+    luaL_error(L, "option '%s': %s must be a number of bytes", option, name);
+  lua_pop(L, 1);
+  return (uint64_t)n;
+}
+
+// {path =, offset =, length =} of a part of a file; NULL when the option is not given.
+static const char *take_file(lua_State *L, const char *option, uint64_t *offset, uint64_t *len) {
+  static const char *const fields[] = {"path", "offset", "length", NULL};
+  if (lua_getfield(L, ARG, option) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return NULL;
+  }
+  luaL_argexpected(L, lua_istable(L, -1), ARG, "table");
+  pai_l_check_options(L, lua_gettop(L), fields);
+  const char *path = pai_l_opt_string(L, lua_gettop(L), "path", NULL);
+  if (path == NULL)
+    luaL_error(L, "option '%s' has no path", option);
+  *offset = file_number(L, option, "offset");
+  *len = file_number(L, option, "length");
+  lua_getfield(L, -1, "path");
+  keep(L);
+  lua_pop(L, 1);
+  return path;
+}
+
+static void take_files(lua_State *L, pai_http_options *o) {
+  uint64_t len = 0;
+  const char *from = take_file(L, "body_file", &o->body_offset, &len);
+  if (from != NULL && o->body != NULL)
+    luaL_error(L, "options 'body_file' and another body exclude each other");
+  if (from != NULL) {
+    o->body_file = from;
+    o->body_len = (size_t)len;
+  }
+  o->into = take_file(L, "into", &o->into_offset, &o->into_len);
+  if (lua_getfield(L, ARG, "secret_query") == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  const pai_secret *query = pai_secret_test(L, -1);
+  if (query == NULL)
+    luaL_error(L, "option 'secret_query' must be a secret");
+  size_t query_len;
+  o->secret_query = pai_secret_data(query, &query_len);
+  for (size_t i = 0; i < query_len; i++)
+    if (!isgraph((unsigned char)o->secret_query[i]) || o->secret_query[i] == '#')
+      luaL_error(L, "option 'secret_query': it holds what no query may hold");
+  keep(L);
+}
+
 static void take_options(lua_State *L, pai_http_options *o) {
   header_list list = {0};
   take_headers(L, &list);
@@ -363,6 +419,7 @@ static void take_options(lua_State *L, pai_http_options *o) {
   o->headers = list.items;
   o->header_count = list.count;
   o->url = take_url(L);
+  take_files(L, o);
   o->method = take_method(L, o);
   take_accept(L, o);
   o->unix_socket = keep_string(L, "unix_socket");
@@ -372,6 +429,7 @@ static void take_options(lua_State *L, pai_http_options *o) {
   o->timeout_ms = pai_l_opt_duration(L, ARG, "timeout", 30000);
   o->connect_timeout_ms = pai_l_opt_duration(L, ARG, "connect_timeout", 5000);
   o->retry_wait_ms = pai_l_opt_duration(L, ARG, "retry_wait", 500);
+  o->stall_ms = pai_l_opt_duration(L, ARG, "stall_timeout", 0);
   o->retries = opt_count(L, "retries", 0, 1000);
   o->follow = opt_count(L, "follow", 0, 50);
   o->stay = pai_l_opt_bool(L, ARG, "stay", false);
@@ -383,6 +441,10 @@ static void take_options(lua_State *L, pai_http_options *o) {
   o->stream = on_data == LUA_TFUNCTION;
   if (o->stream && o->output != NULL)
     luaL_error(L, "options 'on_data' and 'output' exclude each other");
+  if (o->into != NULL && (o->stream || o->output != NULL))
+    luaL_error(L, "option 'into' and another place for the body exclude each other");
+  if (o->secret_query != NULL && o->follow > 0)
+    luaL_error(L, "options 'secret_query' and 'follow' exclude each other");
   lua_settop(L, KEEP);
 }
 
@@ -445,7 +507,7 @@ static void set_answer(lua_State *L, request *r) {
   lua_setfield(L, -2, "status");
   push_headers(L, &h->head);
   lua_setfield(L, -2, "headers");
-  if (!pai_http_accepted(h) || (!h->o.stream && h->o.output == NULL)) {
+  if (!pai_http_accepted(h) || (!h->o.stream && h->o.output == NULL && h->o.into == NULL)) {
     lua_pushlstring(L, h->body.data, h->body.len);
     lua_setfield(L, -2, "body");
   }
@@ -486,6 +548,10 @@ static int push_failure(lua_State *L, request *r) {
     lua_pushboolean(L, true);
     lua_setfield(L, -2, "tls");
   }
+  if (h->o.into != NULL) {
+    lua_pushinteger(L, (lua_Integer)h->written);
+    lua_setfield(L, -2, "written");
+  }
   return 2;
 }
 
@@ -509,8 +575,12 @@ static int push_result(lua_State *L, request *r) {
     return push_failure(L, r);
   if (!pai_http_accepted(&r->http))
     return push_status_error(L, r);
-  lua_createtable(L, 0, 4);
+  lua_createtable(L, 0, 5);
   set_answer(L, r);
+  if (r->http.o.into != NULL) {
+    lua_pushinteger(L, (lua_Integer)r->http.written);
+    lua_setfield(L, -2, "written");
+  }
   luaL_setmetatable(L, RESPONSE);
   return 1;
 }
@@ -560,11 +630,15 @@ static int step(lua_State *L) {
 }
 
 static int l_request(lua_State *L) {
-  static const char *const options[] = {
-      "url",     "method",  "headers",         "query",       "body",      "json",
-      "timeout", "output",  "connect_timeout", "unix_socket", "accept",    "max_body",
-      "on_data", "follow",  "retries",         "retry_wait",  "retry_any", "bearer",
-      "basic",   "ca_file", "proxy",           "stay",        NULL};
+  static const char *const options[] = {"url",          "method",        "headers",
+                                        "query",        "body",          "json",
+                                        "timeout",      "output",        "connect_timeout",
+                                        "unix_socket",  "accept",        "max_body",
+                                        "on_data",      "follow",        "retries",
+                                        "retry_wait",   "retry_any",     "bearer",
+                                        "basic",        "ca_file",       "proxy",
+                                        "stay",         "body_file",     "into",
+                                        "secret_query", "stall_timeout", NULL};
   luaL_checktype(L, ARG, LUA_TTABLE);
   lua_settop(L, ARG);
   pai_l_check_options(L, ARG, options);

@@ -31,14 +31,24 @@ local http = {}
 ---@field retries? integer Default 0.
 ---@field retry_wait? string|integer It doubles; a longer Retry-After counts. Default "500ms".
 ---@field retry_any? boolean
+---@field body_file? pai.http.part The body is this part of a file, read while it is sent.
+---@field into? pai.http.part The body of a 206, or of a 200 for offset 0, is written there.
+---@field secret_query? pai.secret.handle Goes behind the URL; never shown. Excludes `follow`.
+---@field stall_timeout? string|integer A transfer that moves nothing for so long fails. Default none.
 ---@field ca_file? string Certificates to trust in place of the system's.
 ---@field proxy? string A URL, or "" for none. Default: as the environment says.
+
+---@class pai.http.part
+---@field path string An existing regular file.
+---@field offset? integer Bytes. Default 0.
+---@field length integer Bytes; a longer body is an error (`EPROTO`).
 
 ---@class pai.http.response
 ---@field status integer
 ---@field headers table<string, string> Names in lower case; values of one name joined with ", ".
 ---@field body string? Absent with on_data and output.
 ---@field url string? Of the last hop, after redirects.
+---@field written integer? With `into`: bytes written. An error has it, too.
 ---@field json fun(): any, pai.error? Reads the body as JSON.
 
 ---Sends a request and waits for the whole answer. on_data runs in the calling task and gets the body

@@ -9,6 +9,7 @@ local types = {
   ["pai.task.Task"] = "pai.task",
   ["pai.task.Event"] = "pai.task.event",
   ["pai.exec.Process"] = "pai.exec.proc",
+  ["pai.sign.hasher"] = "pai.sign.hasher",
 }
 
 local meta_dir = require("pai").root .. "/lua/pai/meta"

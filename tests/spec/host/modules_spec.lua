@@ -9,6 +9,7 @@ local modules = {
   db = "libsqlite3",
   http = "libcurl",
   serve = "libmicrohttpd",
+  sign = "libcrypto",
   yaml = "libyaml",
 }
 
