@@ -16,13 +16,14 @@ LIB := $(BUILD)/lib/pai
 
 # Capabilities with a heavy library behind them: NAME is built from host/NAME*.c and host/l_NAME.c
 # into lib/pai/NAME.so. They link neither liblua nor the host: both come from the executable.
-MODULES := http serve db crypto yaml sign
+MODULES := http serve db crypto yaml sign ws
 PKG_http := libcurl
 PKG_serve := libmicrohttpd
 PKG_db := sqlite3
 PKG_crypto := libcrypto
 PKG_yaml := yaml-0.1
 PKG_sign := libcrypto yaml-0.1
+PKG_ws := libcurl libcrypto
 
 LUA_CFLAGS = $(shell pkg-config --cflags lua5.4)
 LUA_STATIC = $(shell pkg-config --variable=libdir lua5.4)/liblua5.4.a

@@ -10,6 +10,7 @@ local types = {
   ["pai.task.Event"] = "pai.task.event",
   ["pai.exec.Process"] = "pai.exec.proc",
   ["pai.sign.hasher"] = "pai.sign.hasher",
+  ["pai.ws.Conn"] = "pai.ws.conn",
 }
 
 local meta_dir = require("pai").root .. "/lua/pai/meta"

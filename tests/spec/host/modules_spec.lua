@@ -10,6 +10,7 @@ local modules = {
   http = "libcurl",
   serve = "libmicrohttpd",
   sign = "libcrypto",
+  ws = "libcurl",
   yaml = "libyaml",
 }
 
