@@ -670,6 +670,8 @@ int pai_http_start(pai_http *h, const pai_http_options *o, pai_error *err) {
     rc = pai_error_sys(err, ENAMETOOLONG, "connect to the unix socket \"%s\"", o->unix_socket);
   if (rc == 0)
     rc = multi_open(err);
+  if (rc == 0 && o->body_wiped && pai_buf_reserve(&h->body, o->max_body) < 0)
+    rc = pai_error_set(err, PAI_E_NOMEM, "out of memory");
   if (rc < 0)
     return rc;
   first_attempt(h);
@@ -704,6 +706,8 @@ void pai_http_end(pai_http *h) {
   if (h->url != NULL)
     close_output(h);
   free_url(h);
+  if (h->o.body_wiped && h->body.data != NULL)
+    explicit_bzero(h->body.data, h->body.cap);
   pai_buf_free(&h->head);
   pai_buf_free(&h->body);
 }

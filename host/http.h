@@ -47,6 +47,7 @@ typedef struct pai_http_options {
   bool accept_any;
   bool stream;        // the body of an accepted answer comes in pieces
   size_t max_body;    // bytes, not for stream and output
+  bool body_wiped;    // the body is a secret: kept in one place, and wiped
   int64_t timeout_ms; // 0: none
   int64_t connect_timeout_ms;
   int64_t stall_ms; // 0: none; a transfer that moves no byte for so long has failed

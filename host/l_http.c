@@ -197,11 +197,50 @@ static void take_basic(lua_State *L, pai_http_options *o, const header_list *lis
   lua_pop(L, 1);
 }
 
+// "name=value&..." of the table on top, whose values may be secrets.
+static void take_form(lua_State *L, pai_http_options *o) {
+  int form = lua_gettop(L);
+  if (!lua_istable(L, form))
+    luaL_error(L, "option 'form' must be a table from name to value");
+  pai_buf *text = pai_l_new_buf(L, PAI_SECRET_MAX);
+  if (pai_buf_reserve(text, PAI_SECRET_MAX) < 0) // so that a secret is in one place only
+    luaL_error(L, "out of memory");
+  bool fits = true;
+  for (lua_pushnil(L); lua_next(L, form) != 0;) {
+    size_t len;
+    if (lua_type(L, -2) != LUA_TSTRING)
+      luaL_error(L, "option 'form' must be a table from name to value");
+    const char *name = lua_tolstring(L, -2, &len);
+    fits = fits && (text->len == 0 || pai_buf_add(text, "&", 1) == 0);
+    fits = fits && pai_http_escape(text, name, len) == 0 && pai_buf_add(text, "=", 1) == 0;
+    value v = take_value(L, "a value of option 'form'");
+    fits = fits && pai_http_escape(text, v.data, v.len) == 0;
+  }
+  pai_error err;
+  int rc = fits ? pai_secret_push_new(L, "a form", text->data, text->len, &err)
+                : pai_error_set(&err, PAI_E_LIMIT, "option 'form' is too large");
+  explicit_bzero(text->data, text->cap);
+  if (rc < 0)
+    pai_l_raise(L, &err);
+  o->body = pai_secret_data(pai_secret_test(L, -1), &o->body_len);
+  o->body_secret = true;
+  keep(L);
+  lua_settop(L, form - 1);
+}
+
 static void take_body(lua_State *L, pai_http_options *o, header_list *list) {
+  if (lua_getfield(L, ARG, "form") != LUA_TNIL) {
+    take_form(L, o);
+    add_header(L, list, "Content-Type", (value){"application/x-www-form-urlencoded", 33, false});
+  } else {
+    lua_pop(L, 1);
+  }
   bool json = lua_getfield(L, ARG, "json") != LUA_TNIL;
   bool body = lua_getfield(L, ARG, "body") != LUA_TNIL;
   if (json && body)
     luaL_error(L, "options 'json' and 'body' exclude each other");
+  if (o->body != NULL && (json || body))
+    luaL_error(L, "option 'form' and another body exclude each other");
   if (json) {
     pai_l_push_json_function(L, "encode");
     lua_pushvalue(L, -3);
@@ -435,6 +474,9 @@ static void take_options(lua_State *L, pai_http_options *o) {
   o->stay = pai_l_opt_bool(L, ARG, "stay", false);
   o->retry_any = pai_l_opt_bool(L, ARG, "retry_any", false);
   o->max_body = (size_t)opt_count(L, "max_body", BODY_MAX, 0x7fffffff);
+  o->body_wiped = pai_l_opt_bool(L, ARG, "secret", false);
+  if (o->body_wiped && o->max_body > PAI_SECRET_MAX)
+    o->max_body = PAI_SECRET_MAX;
   int on_data = lua_getfield(L, ARG, "on_data");
   if (on_data != LUA_TNIL && on_data != LUA_TFUNCTION)
     luaL_error(L, "option 'on_data' must be a function");
@@ -507,7 +549,13 @@ static void set_answer(lua_State *L, request *r) {
   lua_setfield(L, -2, "status");
   push_headers(L, &h->head);
   lua_setfield(L, -2, "headers");
-  if (!pai_http_accepted(h) || (!h->o.stream && h->o.output == NULL && h->o.into == NULL)) {
+  if (pai_http_accepted(h) && h->o.body_wiped && !h->o.stream && h->o.output == NULL &&
+      h->o.into == NULL) {
+    pai_error err;
+    if (pai_secret_push_new(L, "an answer", h->body.data, h->body.len, &err) < 0)
+      pai_l_raise(L, &err);
+    lua_setfield(L, -2, "secret");
+  } else if (!pai_http_accepted(h) || (!h->o.stream && h->o.output == NULL && h->o.into == NULL)) {
     lua_pushlstring(L, h->body.data, h->body.len);
     lua_setfield(L, -2, "body");
   }
@@ -630,15 +678,12 @@ static int step(lua_State *L) {
 }
 
 static int l_request(lua_State *L) {
-  static const char *const options[] = {"url",          "method",        "headers",
-                                        "query",        "body",          "json",
-                                        "timeout",      "output",        "connect_timeout",
-                                        "unix_socket",  "accept",        "max_body",
-                                        "on_data",      "follow",        "retries",
-                                        "retry_wait",   "retry_any",     "bearer",
-                                        "basic",        "ca_file",       "proxy",
-                                        "stay",         "body_file",     "into",
-                                        "secret_query", "stall_timeout", NULL};
+  static const char *const options[] = {
+      "url",          "method",        "headers",         "query",       "body",      "json",
+      "timeout",      "output",        "connect_timeout", "unix_socket", "accept",    "max_body",
+      "on_data",      "follow",        "retries",         "retry_wait",  "retry_any", "bearer",
+      "basic",        "ca_file",       "proxy",           "stay",        "body_file", "into",
+      "secret_query", "stall_timeout", "secret",          "form",        NULL};
   luaL_checktype(L, ARG, LUA_TTABLE);
   lua_settop(L, ARG);
   pai_l_check_options(L, ARG, options);

@@ -6,6 +6,7 @@
 #include "alloc.h"
 #include "json.h"
 #include "l_util.h"
+#include "secret.h"
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -21,6 +22,7 @@
 #define PAIRS 24 // members that wait on the stack before their table is made
 #define ITEMS 64
 #define KEEP (1 << 20) // bytes of work memory kept between calls
+#define SEAL_MAX ((int)PAI_SECRET_MAX)
 
 typedef struct key_ref { // borrowed from the table being written
   const char *s;
@@ -521,11 +523,19 @@ typedef struct encoder {
   work *w;
   int depth;
   bool pretty, sort, replace;
+  bool seal; // secrets may stand where texts do
 } encoder;
 
 static void write_value(encoder *e);
 
+// A buffer with a secret in it must not grow: that would leave a copy behind.
+static void check_room(encoder *e, size_t len) {
+  if (e->seal && len > e->w->bytes.cap - e->w->bytes.len)
+    luaL_error(e->L, "the JSON with secrets in it is over %d bytes", SEAL_MAX);
+}
+
 static void put(encoder *e, const char *s, size_t len) {
+  check_room(e, len);
   if (pai_buf_add(&e->w->bytes, s, len) < 0)
     luaL_error(e->L, "out of memory while writing JSON");
 }
@@ -539,6 +549,7 @@ static void new_line(encoder *e) {
 }
 
 static void write_string(encoder *e, const char *s, size_t len) {
+  check_room(e, len > SEAL_MAX ? len : 6 * len + 2);
   int rc = pai_json_write_string(&e->w->bytes, s, len, e->replace);
   if (rc == PAI_E_PARSE)
     luaL_error(e->L, "cannot encode a string that is not valid UTF-8 (option replace = true puts "
@@ -642,6 +653,7 @@ static void write_table(encoder *e) {
 
 static void write_number(encoder *e) {
   int rc;
+  check_room(e, 64);
   if (lua_isinteger(e->L, -1))
     rc = pai_json_write_integer(&e->w->bytes, lua_tointeger(e->L, -1));
   else
@@ -678,6 +690,13 @@ static void write_value(encoder *e) {
       return;
     }
     break;
+  case LUA_TUSERDATA:
+    if (e->seal && pai_secret_test(L, -1) != NULL) {
+      s = pai_secret_data(pai_secret_test(L, -1), &len);
+      write_string(e, s, len);
+      return;
+    }
+    break;
   default:
     break;
   }
@@ -702,6 +721,33 @@ static int l_encode(lua_State *L) {
   return 1;
 }
 
+static int seal_body(lua_State *L) {
+  pai_error err;
+  encoder e = {.L = L, .w = work_begin(L), .sort = true, .seal = true};
+  if (pai_buf_reserve(&e.w->bytes, SEAL_MAX) < 0)
+    luaL_error(L, "out of memory while writing JSON");
+  write_value(&e);
+  if (pai_secret_push_new(L, "JSON", e.w->bytes.data, e.w->bytes.len, &err) < 0)
+    return pai_l_raise(L, &err);
+  return 1;
+}
+
+// The memory is reserved before the first secret is written, so that there is one copy to wipe,
+// and it is wiped also when a value cannot be written.
+static int l_seal(lua_State *L) {
+  work *w = lua_touserdata(L, lua_upvalueindex(1));
+  luaL_checkany(L, 1);
+  lua_settop(L, 1);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_pushcclosure(L, seal_body, 2);
+  lua_insert(L, 1);
+  int status = lua_pcall(L, 1, 1, 0);
+  if (w->bytes.data != NULL)
+    explicit_bzero(w->bytes.data, w->bytes.cap);
+  return status == LUA_OK ? 1 : lua_error(L);
+}
+
 static int l_array(lua_State *L) {
   if (lua_isnoneornil(L, 1)) {
     lua_settop(L, 0);
@@ -722,7 +768,7 @@ static int l_is_array(lua_State *L) {
 
 static const luaL_Reg functions[] = {
     {"decode", l_decode},     {"encode", l_encode}, {"array", l_array},
-    {"is_array", l_is_array}, {NULL, NULL},
+    {"is_array", l_is_array}, {"seal", l_seal},     {NULL, NULL},
 };
 
 int luaopen_pai_json(lua_State *L);

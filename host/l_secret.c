@@ -18,6 +18,7 @@
 #define SECRET_MT "pai.secret"
 #define ASK_MT "pai.secret.ask"
 #define DOTENV_MT "pai.secret.dotenv"
+#define JOINED_MT "pai.secret.joined"
 #define GENERATE_MAX 4096
 
 int luaopen_pai_secret(lua_State *L);
@@ -50,6 +51,15 @@ void pai_secret_push(lua_State *L, pai_secret *s) {
     pai_secret_free(s);
     lua_error(L);
   }
+}
+
+int pai_secret_push_new(lua_State *L, const char *name, const void *data, size_t len,
+                        pai_error *err) {
+  pai_secret *s = pai_secret_new(name, data, len, err);
+  if (s == NULL)
+    return err->code;
+  pai_secret_push(L, s);
+  return 0;
 }
 
 static const pai_secret *check_secret(lua_State *L, int arg) {
@@ -248,6 +258,42 @@ static int l_generate(lua_State *L) {
   return *box != NULL ? with_warning(L) : pai_l_fail(L, &err);
 }
 
+typedef struct joined {
+  pai_secret_buf text;
+} joined;
+
+static int joined_gc(lua_State *L) {
+  joined *j = lua_touserdata(L, 1);
+  pai_secret_buf_free(&j->text);
+  return 0;
+}
+
+static int l_join(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  joined *j = lua_newuserdatauv(L, sizeof *j, 0);
+  *j = (joined){0};
+  luaL_setmetatable(L, JOINED_MT);
+  lua_Integer n = (lua_Integer)lua_rawlen(L, 1);
+  pai_error err;
+  int rc = 0;
+  for (lua_Integer i = 1; i <= n && rc == 0; i++) {
+    size_t len;
+    int type = lua_rawgeti(L, 1, i);
+    const pai_secret *s = pai_secret_test(L, -1);
+    if (s == NULL && type != LUA_TSTRING)
+      return luaL_error(L, "part %I must be a string or a secret", (LUAI_UACINT)i);
+    const char *data = s != NULL ? pai_secret_data(s, &len) : lua_tolstring(L, -1, &len);
+    rc = pai_secret_buf_add(&j->text, data, len, &err);
+    lua_pop(L, 1);
+  }
+  if (rc < 0)
+    return pai_l_fail(L, &err);
+  pai_secret **box = new_box(L);
+  *box = pai_secret_buf_take(&j->text, "a text with secrets in it", false, &err);
+  return *box != NULL ? 1 : pai_l_fail(L, &err);
+}
+
 /* ---- asking ---- */
 
 static int ask_gc(lua_State *L) {
@@ -284,8 +330,13 @@ static const luaL_Reg methods[] = {
 };
 
 static const luaL_Reg functions[] = {
-    {"from_env", l_from_env}, {"from_file", l_from_file}, {"from_dotenv", l_from_dotenv},
-    {"prompt", l_prompt},     {"generate", l_generate},   {NULL, NULL},
+    {"from_env", l_from_env},
+    {"from_file", l_from_file},
+    {"from_dotenv", l_from_dotenv},
+    {"prompt", l_prompt},
+    {"generate", l_generate},
+    {"join", l_join},
+    {NULL, NULL},
 };
 
 static void set_gc(lua_State *L, const char *name, lua_CFunction gc) {
@@ -299,6 +350,7 @@ static void set_gc(lua_State *L, const char *name, lua_CFunction gc) {
 int luaopen_pai_secret(lua_State *L) {
   set_gc(L, ASK_MT, ask_gc);
   set_gc(L, DOTENV_MT, dotenv_gc);
+  set_gc(L, JOINED_MT, joined_gc);
   set_gc(L, SECRET_MT, secret_gc);
   lua_pushcfunction(L, secret_tostring);
   lua_setfield(L, -2, "__tostring");

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #define ASK_MT "pai.term.ask"
+#define RAW_MT "pai.term.raw"
 
 static int check_fd(lua_State *L, int arg) {
   lua_Integer fd = luaL_checkinteger(L, arg);
@@ -64,9 +65,22 @@ static int l_read_line(lua_State *L) {
   return pai_await(L, &ask->op, lua_gettop(L), line_read);
 }
 
+static int raw_stop(lua_State *L) {
+  pai_term_raw_stop(luaL_checkudata(L, 1, RAW_MT));
+  return 0;
+}
+
+static int l_raw(lua_State *L) {
+  pai_error err;
+  pai_term_raw *raw = lua_newuserdatauv(L, sizeof *raw, 0);
+  *raw = (pai_term_raw){0};
+  luaL_setmetatable(L, RAW_MT);
+  return pai_term_raw_start(raw, &err) < 0 ? pai_l_fail(L, &err) : 1;
+}
+
 static const luaL_Reg functions[] = {
-    {"isatty", l_isatty}, {"size", l_size},           {"color", l_color},
-    {"width", l_width},   {"read_line", l_read_line}, {NULL, NULL},
+    {"isatty", l_isatty},       {"size", l_size}, {"color", l_color}, {"width", l_width},
+    {"read_line", l_read_line}, {"raw", l_raw},   {NULL, NULL},
 };
 
 int luaopen_pai_term(lua_State *L);
@@ -74,6 +88,15 @@ int luaopen_pai_term(lua_State *L) {
   luaL_newmetatable(L, ASK_MT);
   lua_pushcfunction(L, ask_gc);
   lua_setfield(L, -2, "__gc");
+  luaL_newmetatable(L, RAW_MT);
+  lua_pushcfunction(L, raw_stop);
+  lua_setfield(L, -2, "__gc");
+  lua_pushcfunction(L, raw_stop);
+  lua_setfield(L, -2, "__close");
+  lua_newtable(L);
+  lua_pushcfunction(L, raw_stop);
+  lua_setfield(L, -2, "restore");
+  lua_setfield(L, -2, "__index");
   luaL_newlib(L, functions);
   return 1;
 }

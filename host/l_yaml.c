@@ -4,6 +4,7 @@
  * out is counted and limited, for whoever walks the result. */
 #include "json.h"
 #include "l_util.h"
+#include "secret.h"
 #include "yaml_io.h"
 
 #include <stdio.h>
@@ -48,6 +49,8 @@ typedef struct decoder {
   int sizes;          // name -> nodes, -1 while the node is open
   int positions;      // path -> line; 0 = not wanted
   int array_mt;
+  int seal;   // set of keys whose values become secrets; 0 = none
+  int sealed; // how many of them lie above the current node
 } decoder;
 
 static int build_node(decoder *d, int depth);
@@ -131,6 +134,8 @@ static int push_scalar(decoder *d) {
     return rc;
   const char *text = (const char *)d->r->event.data.scalar.value;
   size_t len = d->r->event.data.scalar.length;
+  if (d->sealed > 0 && len > 0 && value.type != PAI_YAML_NULL)
+    return pai_secret_push_new(L, "a value of a document", text, len, &d->err);
   if (value.type == PAI_YAML_NULL)
     push_null(L);
   else if (value.type == PAI_YAML_BOOL)
@@ -330,6 +335,16 @@ static int build_key(decoder *d, int map, bool *merge) {
   return 0;
 }
 
+// Whether what stands under the key on top is secret.
+static bool is_sealed(decoder *d) {
+  if (d->seal == 0)
+    return false;
+  lua_pushvalue(d->L, -1);
+  bool is = lua_rawget(d->L, d->seal) != LUA_TNIL;
+  lua_pop(d->L, 1);
+  return is;
+}
+
 static int build_map(decoder *d, int depth) {
   lua_State *L = d->L;
   lua_newtable(L);
@@ -347,8 +362,11 @@ static int build_map(decoder *d, int depth) {
     size_t len, before;
     const char *key = lua_tolstring(L, -1, &len);
     rc = path_push(d, key, len, &before);
+    bool seal = is_sealed(d);
+    d->sealed += seal;
     if (rc < 0 || (rc = next_event(d)) < 0 || (rc = build_node(d, depth)) < 0)
       return rc;
+    d->sealed -= seal;
     pai_buf_truncate(&d->w->path, before);
     if (!merge) {
       lua_rawset(L, map);
@@ -497,9 +515,10 @@ static bool opt_choice(lua_State *L, const char *name, const char *def, const ch
 static int l_decode(lua_State *L) {
   static const char *const options[] = {"schema",     "all",       "max_depth", "max_aliases",
                                         "max_size",   "positions", "strict",    "keys",
-                                        "timestamps", NULL};
+                                        "timestamps", "secret",    NULL};
   size_t len;
-  const char *text = luaL_checklstring(L, 1, &len);
+  const pai_secret *locked = pai_secret_test(L, 1);
+  const char *text = locked ? pai_secret_data(locked, &len) : luaL_checklstring(L, 1, &len);
   pai_l_check_options(L, 2, options);
   lua_settop(L, 2);
   decoder d = {.L = L};
@@ -513,6 +532,8 @@ static int l_decode(lua_State *L) {
   bool all = pai_l_opt_bool(L, 2, "all", false);
   d.w = push_work(L);
   d.r = &d.w->reader;
+  bool seals = lua_istable(L, 2) && lua_getfield(L, 2, "secret") == LUA_TTABLE;
+  d.seal = seals ? lua_gettop(L) : 0;
   lua_pushnil(L);
   d.anchors = lua_gettop(L);
   lua_pushnil(L);

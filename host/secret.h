@@ -44,5 +44,8 @@ pai_secret *pai_secret_buf_take(pai_secret_buf *b, const char *name, bool trim, 
 const pai_secret *pai_secret_test(lua_State *L, int idx);
 // Pushes a handle; s is transferred (freed also when this raises).
 PAI_LJMP void pai_secret_push(lua_State *L, pai_secret *s);
+// Makes a secret and pushes its handle; on failure nothing is pushed.
+PAI_LJMP int pai_secret_push_new(lua_State *L, const char *name, const void *data, size_t len,
+                                 pai_error *err);
 
 #endif

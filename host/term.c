@@ -254,3 +254,20 @@ int pai_term_ask_start(pai_term_ask *ask, const char *prompt, size_t len, bool e
     pai_term_ask_stop(ask);
   return rc;
 }
+
+int pai_term_raw_start(pai_term_raw *r, pai_error *err) {
+  if (tcgetattr(STDIN_FILENO, &r->before) < 0)
+    return pai_error_sys(err, errno, "read the terminal's settings");
+  struct termios raw = r->before;
+  cfmakeraw(&raw);
+  if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) < 0)
+    return pai_error_sys(err, errno, "change the terminal's settings");
+  r->changed = true;
+  return 0;
+}
+
+void pai_term_raw_stop(pai_term_raw *r) {
+  if (r->changed)
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &r->before);
+  r->changed = false;
+}

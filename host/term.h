@@ -18,6 +18,14 @@ bool pai_term_color(int fd);
 // ANSI sequences none; an invalid byte one.
 size_t pai_term_width(const char *text, size_t len);
 
+// Standard input byte by byte, without echo and signals of its own. Zero it first.
+typedef struct pai_term_raw {
+  bool changed;
+  struct termios before;
+} pai_term_raw;
+int pai_term_raw_start(pai_term_raw *r, pai_error *err); // ENOTTY where it is no terminal
+void pai_term_raw_stop(pai_term_raw *r);                 // idempotent
+
 // A question on the terminal. The answer is kept in locked memory until it is taken. Zero it first.
 typedef struct pai_term_ask {
   pai_op op; // completed when there is an answer; cancel puts the terminal back

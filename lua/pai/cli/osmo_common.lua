@@ -65,6 +65,13 @@ function M.connect(opts, more)
   return M.checked(require("pai.osmo.client").connect(settings))
 end
 
+---A secret out of a file, or out of standard input.
+---@param path string "-" for standard input
+---@return userdata handle
+function M.secret_file(path)
+  return (M.checked(require("pai.secret").from_file(path == "-" and "/dev/stdin" or path)))
+end
+
 ---@param value any
 function M.print_json(value)
   out.stdout(json.encode(value) .. "\n")

@@ -1,4 +1,4 @@
--- pai osmo login.
+-- pai osmo login, logout.
 local args = require("pai.cli.args")
 local common = require("pai.cli.osmo_common")
 local err = require("pai.err")
@@ -10,11 +10,12 @@ local login = {
   usage = "URL",
   doc = "Writes login.yaml where OSMO's own command line keeps it. dev: the service has no "
     .. "authorization, the name is taken on trust. token: an OSMO access token, from a file, an "
-    .. "environment variable, or asked for.",
+    .. "environment variable, standard input (-), or asked for. A login that OSMO's own command "
+    .. "line made in another way is used, and renewed, as it is.",
   options = {
     { name = "method", arg = "dev|token", doc = "how (default: token)" },
     { name = "username", arg = "NAME", doc = "your name there" },
-    { name = "token-file", arg = "FILE", doc = "the access token" },
+    { name = "token-file", arg = "FILE|-", doc = "the access token" },
     { name = "token-env", arg = "NAME", doc = "the environment variable that holds it" },
   },
   examples = {
@@ -23,14 +24,26 @@ local login = {
   },
 }
 
+-- Of upstream's methods, those that want a browser or a password.
+local ELSEWHERE <const> = { pkce = true, code = true, password = true }
+
 local function read_token(opts)
-  local secret = require("pai.secret")
   if opts.token_file then
-    return common.checked(secret.from_file(opts.token_file))
-  elseif opts.token_env then
+    return common.secret_file(opts.token_file)
+  end
+  local secret = require("pai.secret")
+  if opts.token_env then
     return common.checked(secret.from_env(opts.token_env))
   end
   return common.checked(secret.prompt("OSMO access token: "))
+end
+
+local function save_dev(url, name)
+  return require("pai.osmo.client_login").save({
+    kind = "dev",
+    url = url:gsub("/+$", ""),
+    username = name or (require("pai.fs").user()),
+  })
 end
 
 ---@param words string[]
@@ -42,12 +55,19 @@ function login.run(words, opts)
   if not url:find("^https?://[^/]") then
     err.raise("EUSAGE", ("'%s' is no URL of an OSMO service"):format(url))
   end
-  local store = require("pai.osmo.client_login")
   local method, path = opts.method or "token", nil
-  if method == "dev" then
-    path = common.checked(store.save_dev(url, opts.username or (require("pai.fs").user())))
+  if ELSEWHERE[method] then
+    err.raise("EUSAGE", ("pai does not log in by %s"):format(method), {
+      hint = ("once: osmo login %s --method %s; pai uses and renews that login"):format(
+        url,
+        method
+      ),
+    })
+  elseif method == "dev" then
+    path = common.checked(save_dev(url, opts.username))
   elseif method == "token" then
-    path = common.checked(store.save_token(url, opts.username, read_token(opts)))
+    local tokens = require("pai.osmo.client_token")
+    path = common.checked(tokens.log_in(url, opts.username, read_token(opts)))
   else
     err.raise("EUSAGE", ("--method is dev or token, not '%s'"):format(method))
   end
@@ -59,4 +79,26 @@ function login.run(words, opts)
   return 0
 end
 
-return { login }
+local logout = {
+  name = "logout",
+  summary = "forget the login",
+  usage = "",
+  examples = { { "pai osmo logout", "removes login.yaml" } },
+}
+
+---@param words string[]
+---@param opts table
+---@return integer exit code
+function logout.run(words, opts)
+  args.count(words, 0, 0, "")
+  local was, e = require("pai.osmo.client_login").forget()
+  was = common.checked(was, e)
+  if opts.json then
+    common.print_json({ logged_out = was })
+  else
+    out.stdout(was and "logged out\n" or "there was no login\n")
+  end
+  return 0
+end
+
+return { login, logout }

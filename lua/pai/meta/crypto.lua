@@ -47,6 +47,13 @@ function crypto.base64_encode(data, opts) end
 ---@return pai.error? err `EPARSE`
 function crypto.base64_decode(text, opts) end
 
+---The claims of a JWT as JSON text, also of one that is a secret: they are not what must be kept.
+---Its signature is not checked.
+---@param token string|pai.secret.handle
+---@return string? json
+---@return pai.error? err `EPARSE`
+function crypto.jwt_claims(token) end
+
 ---@param n integer How many bytes, at most 16 MiB.
 ---@return string
 function crypto.random(n) end

@@ -17,6 +17,7 @@ local http = {}
 ---@field query? table<string, string|number|boolean|(string|number)[]> Never a secret.
 ---@field body? string|pai.secret.handle
 ---@field json? any The body as JSON.
+---@field form? table<string, string|pai.secret.handle> As application/x-www-form-urlencoded.
 ---@field bearer? string|pai.secret.handle
 ---@field basic? { [1]: string, [2]: string|pai.secret.handle } User and password.
 ---@field timeout? string|integer Default "30s"; 0 is none.
@@ -36,6 +37,7 @@ local http = {}
 ---@field secret_query? pai.secret.handle Goes behind the URL; never shown. Excludes `follow`.
 ---@field stall_timeout? string|integer A transfer that moves nothing for so long fails. Default none.
 ---@field ca_file? string Certificates to trust in place of the system's.
+---@field secret? boolean The body of an accepted answer, at most 1 MiB, becomes a handle: `secret`.
 ---@field proxy? string A URL, or "" for none. Default: as the environment says.
 
 ---@class pai.http.part
@@ -44,6 +46,7 @@ local http = {}
 ---@field length integer Bytes; a longer body is an error (`EPROTO`).
 
 ---@class pai.http.response
+---@field secret pai.secret.handle? With the option `secret`, in place of `body`.
 ---@field status integer
 ---@field headers table<string, string> Names in lower case; values of one name joined with ", ".
 ---@field body string? Absent with on_data and output.

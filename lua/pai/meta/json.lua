@@ -30,6 +30,12 @@ function json.decode(text, opts) end
 ---@return string
 function json.encode(value, opts) end
 
+---Writes a value in which secrets may stand where texts do; the result is a secret, for a request's
+---body or a file. At most 1 MiB; a text counts six times, since each byte may have to be escaped.
+---@param value any
+---@return pai.secret.handle
+function json.seal(value) end
+
 ---Marks a table as a list: it is written as `[]` when it is empty. Decoded lists are marked.
 ---@param list? any[] A new one if absent.
 ---@return any[] list The same table.

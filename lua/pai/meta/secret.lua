@@ -55,4 +55,11 @@ function secret.prompt(text) end
 ---@return pai.secret.handle handle
 function secret.generate(bytes) end
 
+---Makes one secret of texts and secrets in a row, such as a document with a value in it. At most
+---1 MiB.
+---@param parts (string|pai.secret.handle)[]
+---@return pai.secret.handle? handle
+---@return pai.error? err `ELIMIT`
+function secret.join(parts) end
+
 return secret

@@ -28,4 +28,15 @@ function term.width(text) end
 ---@return pai.error? err `ENXIO`: there is no terminal; `EPIPE`: no answer.
 function term.read_line(prompt) end
 
+---Standard input as it is typed: byte by byte, unseen, ^C a byte like others. The terminal is put
+---back when the value is restored, closed or collected.
+---@class pai.term.Raw
+local Raw = {}
+
+function Raw:restore() end
+
+---@return pai.term.Raw? raw
+---@return pai.error? err `ENOTTY`
+function term.raw() end
+
 return term

@@ -18,6 +18,8 @@ local yaml = {}
 ---@field strict? boolean
 ---@field keys? "json"|"python" Default "json".
 ---@field timestamps? "text"|"table" Default "text".
+---@field secret? table<string, true> Keys: values at and below them become secrets, except nulls and
+---empty ones.
 ---@field max_depth? integer How deep it may be nested, at most 900. Default 128.
 ---@field max_aliases? integer Default 1000. Written out they may come to a million values.
 ---@field max_size? integer Bytes of the text. Default 64 MiB.
@@ -26,7 +28,7 @@ local yaml = {}
 ---becomes a float; of the tags only those of the schema are known. With positions the second result
 ---leads from paths such as `spec.tasks.1.name` to lines. Errors are `EPARSE` or `ELIMIT`, with `line`
 ---and `column`.
----@param text string
+---@param text string|pai.secret.handle
 ---@param opts? pai.yaml.decode_options
 ---@return any value
 ---@return table<string, integer>|pai.error|nil lines Or the error.

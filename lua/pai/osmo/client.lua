@@ -282,9 +282,15 @@ local function patient_query(self, id, deadline)
   end
 end
 
+---@class pai.osmo.WaitOptions
+---@field every string|integer|nil between two looks, "1s"
+---@field first integer? ms until the second look; the pause then grows to every
+---@field timeout string|integer|nil
+---@field on_update fun(q: table)?
+
 ---Waits until a run has ended.
 ---@param id string
----@param opts {every: string|integer|nil, timeout: string|integer|nil, on_update: fun(q: table)?}?
+---@param opts pai.osmo.WaitOptions?
 ---@return table? query the final answer of query
 ---@return pai.Error? err ETIMEDOUT when it has not ended in time
 function Client:wait(id, opts)
@@ -293,7 +299,7 @@ function Client:wait(id, opts)
   local limit = opts.timeout and duration.parse(opts.timeout)
   local deadline = limit and task.now() + limit
   -- Short runs are noticed soon; the pause grows to what was asked for.
-  local pause = math.min(every, 20)
+  local pause = math.min(every, opts.first or 20)
   while true do
     local q, e = patient_query(self, id, deadline)
     if not q then
@@ -350,6 +356,7 @@ end
 ---@field start boolean? false: never start the engine
 ---@field user string? x-osmo-user
 ---@field token any? access token, a secret
+---@field ca_file string? certificates to trust in place of the system's
 ---@field roots string[]? folders that file:// urls may name
 ---@field on_warning fun(text: string)?
 

@@ -2,16 +2,23 @@
 local err = require("pai.err")
 local http = require("pai.http")
 local json = require("pai.json")
+local task = require("pai.task")
 
 local M = {}
 
 local TIMEOUT <const> = "60s"
 
+-- What may be asked again is, so often; and a request that the gateway put off, whatever it is.
+local RETRIES <const> = 2
+local PUT_OFF <const> = 3
+local PUT_OFF_MAX <const> = 60000
+
 ---@class pai.osmo.Transport
 ---@field base string origin without a trailing slash
 ---@field user string? x-osmo-user, for services without authorization
 ---@field socket string? unix socket of the embedded engine
----@field bearer (fun(): any, pai.Error?)? gives the token for a request
+---@field bearer (fun(refused: any?): any, pai.Error?)? gives the token for a request
+---@field ca_file string? certificates to trust in place of the system's
 ---@field revive (fun(): boolean?, pai.Error?)? starts the embedded engine again
 ---@field on_warning fun(text: string)?
 ---@field absent (fun(): pai.Error?)? why nobody can answer, for a better message
@@ -45,12 +52,20 @@ local function message_of(body, status)
     value
 end
 
+local HINTS <const> = {
+  [401] = "the service does not take this login: pai osmo login URL",
+  [403] = "your roles do not allow this: pai osmo profile list shows them",
+  [429] = "the service asks to slow down: try again later",
+}
+
 local function failure(e)
   if e.code ~= "EHTTP" then
     return e
   end
   local message, value = message_of(e.body, e.status)
   local fields = { http = e.status, retryable = e.retryable, body = e.body }
+  fields.hint = HINTS[e.status]
+  fields.retry_after = e.headers and tonumber(e.headers["retry-after"])
   if value then
     fields.error_code = type(value.error_code) == "string" and value.error_code or nil
     fields.workflow_id = type(value.workflow_id) == "string" and value.workflow_id or nil
@@ -78,7 +93,9 @@ end
 ---@class pai.osmo.RequestOptions
 ---@field query table?
 ---@field json table?
+---@field body userdata? a secret that is JSON
 ---@field timeout string|integer?
+---@field secret boolean? the answer is one
 ---@field on_data fun(chunk: string)?
 
 local function options(self, method, path, opts)
@@ -86,7 +103,7 @@ local function options(self, method, path, opts)
   if self.user then
     headers["x-osmo-user"] = self.user
   end
-  if method == "POST" and not opts.json then
+  if method ~= "GET" and not opts.json then
     headers["content-type"] = "application/json"
   end
   local token
@@ -103,11 +120,44 @@ local function options(self, method, path, opts)
     headers = headers,
     query = opts.query,
     json = opts.json,
-    body = method == "POST" and not opts.json and "" or nil,
+    body = opts.body or (method == "POST" and not opts.json and "" or nil),
     unix_socket = self.socket,
     bearer = token,
+    ca_file = self.ca_file,
+    secret = opts.secret,
     timeout = opts.timeout or TIMEOUT,
+    -- A stream is not asked again from here: who reads it knows where it stopped.
+    retries = not self.socket and method == "GET" and not opts.on_data and RETRIES or nil,
   }
+end
+
+-- Sends a request; a refused bearer is renewed once, and what the gateway put off is sent again
+-- when it said so. Neither has reached the service.
+local function ask(self, request)
+  local renewed, put_off = false, 0
+  while true do
+    local res, e = http.request(request)
+    if res or e.code ~= "EHTTP" then
+      return res, e
+    end
+    if e.status == 401 and self.bearer and not renewed then
+      renewed = true
+      local token, why = self.bearer(request.bearer)
+      if not token then
+        return nil, why
+      end
+      request.bearer = token
+    elseif e.status == 429 and put_off < PUT_OFF and not request.retries then
+      put_off = put_off + 1
+      local wait = (tonumber(e.headers["retry-after"]) or 2 ^ (put_off - 1)) * 1000
+      if wait > PUT_OFF_MAX then
+        return nil, e
+      end
+      task.sleep(math.tointeger(wait // 1))
+    else
+      return res, e
+    end
+  end
 end
 
 -- An engine that was about to leave has not looked at the request.
@@ -135,7 +185,7 @@ function Transport:send(method, path, opts)
       return opts.on_data(chunk)
     end
   end
-  res, e = http.request(request)
+  res, e = ask(self, request)
   local missed = not res and method == "GET" and M.lost(e) and e.code ~= "ETIMEDOUT"
   if self.revive and not begun and (missed or (not res and leaving(self, e))) then
     local revived, why = self.revive()
@@ -143,7 +193,7 @@ function Transport:send(method, path, opts)
       return nil, why
     end
     request.unix_socket = self.socket
-    res, e = http.request(request)
+    res, e = ask(self, request)
   end
   if not res then
     warn(self, e.headers)

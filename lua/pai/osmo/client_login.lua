@@ -1,16 +1,15 @@
--- The login file that OSMO's own command line keeps, and the exchange of an access token for the
--- short-lived one that requests carry.
+-- The login file that OSMO's own command line keeps: read, written, refreshed. Tokens are handles
+-- from the file to the header and back to the file.
 local err = require("pai.err")
 local exec = require("pai.exec")
 local fs = require("pai.fs")
-local http = require("pai.http")
 local json = require("pai.json")
+local secret = require("pai.secret")
 local yaml = require("pai.yaml")
 
 local M = {}
 
--- Renewed so many seconds before it ends.
-local EARLY <const> = 3
+local TOKENS <const> = { id_token = true, refresh_token = true }
 
 ---The folder of login.yaml.
 ---@return string
@@ -30,163 +29,142 @@ function M.dir()
   return home .. "/.config/osmo"
 end
 
+---@return string
+function M.path()
+  return M.dir() .. "/login.yaml"
+end
+
 local function text(v)
   return type(v) == "string" and v ~= "" and v or nil
 end
 
--- Secrets are put into texts by sed, which reads them from its stdin: so they are in no argument
--- and in no Lua string. Tokens hold nothing that sed or JSON would take for its own.
-local function sed(script, input, stdout)
-  local r, e = exec.run({ "sed", script }, { stdin = input, stdout = stdout, timeout = "10s" })
-  if not r then
-    return nil, e
-  end
-  return r.stdout or true
-end
-
--- A text that came out of a file or an answer, as a handle whose value is masked from now on.
-local function conceal(value)
-  if type(value) ~= "string" then
-    return value
-  end
-  local handle, e = sed("", value, "secret")
-  if not handle then
-    error(e, 0)
-  end
-  return handle
+local function handle(v)
+  return type(v) == "userdata" and v ~= json.null and v or nil
 end
 
 ---@class pai.osmo.Login
+---@field kind "dev"|"pat"|"idp" an identity provider's login is one that upstream's client made
 ---@field url string
 ---@field name string?
----@field username string? of a dev login
----@field pat userdata? access token that is exchanged
----@field id_token userdata? bearer of an identity provider's login
+---@field username string?
+---@field id_token userdata? the bearer
+---@field refresh_token userdata? for a bearer that has ended: an access token ("PAT"), or the
+---  identity provider's
+---@field refresh_url string?
+---@field client_id string?
+
+local function refused(path, why, hint)
+  return err.fail("EPARSE", ("%s: %s"):format(path, why), { hint = hint or "log in again" })
+end
+
+-- What the document says, as a login.
+local function login_of(doc, path)
+  local url = type(doc) == "table" and text(doc.url)
+  if not url then
+    return refused(path, "it names no url")
+  end
+  local login = { url = url:gsub("/+$", ""), name = text(doc.name) }
+  local dev, token = doc.dev_login, doc.token_login
+  if type(dev) == "table" and type(token) == "table" then
+    return refused(path, "it holds a dev_login and a token_login")
+  elseif type(dev) == "table" then
+    login.kind, login.username = "dev", text(dev.username)
+    if not login.username then
+      return refused(path, "its dev_login names no username")
+    end
+  elseif type(token) == "table" then
+    login.kind = doc.osmo_token == true and "pat" or "idp"
+    login.username, login.client_id = text(token.username), text(token.client_id)
+    login.refresh_url = text(token.refresh_url)
+    login.id_token = handle(token.id_token)
+    login.refresh_token = handle(token.refresh_token)
+    if login.kind == "pat" and not login.refresh_token then
+      return refused(path, "its token_login holds no refresh_token")
+    elseif not login.id_token and not login.refresh_token then
+      return refused(path, "its token_login holds no token")
+    end
+  else
+    return refused(path, "it holds neither a dev_login nor a token_login")
+  end
+  return login
+end
 
 ---Reads login.yaml.
 ---@return pai.osmo.Login? login nil when there is none
 ---@return pai.Error? err
 function M.load()
-  local path = M.dir() .. "/login.yaml"
-  if not fs.exists(path) then
+  local path = M.path()
+  local st = fs.stat(path)
+  if not st then
     return nil, nil
   end
-  local st = fs.stat(path)
-  if st and st.mode & 63 ~= 0 then -- 0077
+  if st.mode & 63 ~= 0 then -- 0077
     return err.fail("EACCES", ("%s can be read by others"):format(path), {
       hint = "chmod 600 " .. path,
     })
   end
-  local body, e = fs.read(path, { max = 1048576 })
+  local body, e = secret.from_file(path)
   if not body then
     return nil, e
   end
-  local doc, parse_err = yaml.decode(body, { schema = "1.1" })
+  local doc, parse_err = yaml.decode(body, { schema = "1.1", secret = TOKENS })
   if doc == nil then
-    return err.fail("EPARSE", ("%s: %s"):format(path, parse_err.message))
+    return refused(path, parse_err.message)
   end
-  local url = type(doc) == "table" and text(doc.url)
-  if not url then
-    return err.fail("EPARSE", path .. ": it names no url")
+  return login_of(doc, path)
+end
+
+-- A scalar in a form that every YAML reader takes for the same text.
+local function scalar(v)
+  if v == nil then
+    return "null"
   end
-  local login = { url = url:gsub("/+$", ""), name = text(doc.name) }
-  local dev, token = doc.dev_login, doc.token_login
-  if type(dev) == "table" then
-    login.username = text(dev.username)
-  elseif type(token) == "table" then
-    if doc.osmo_token == true then
-      login.pat = conceal(text(token.refresh_token))
-    else
-      login.id_token = conceal(text(token.id_token))
+  return type(v) == "string" and json.encode(v) or json.seal(v)
+end
+
+-- The file as upstream's client writes it, in pieces of which some are secrets.
+local function pieces(login)
+  local dev = login.kind == "dev"
+  local out = {
+    "dev_login:",
+    dev and "\n  username: " .. scalar(login.username) or " null",
+    "\nname: ",
+    scalar(login.name or login.username),
+    "\nosmo_token: " .. tostring(login.kind == "pat") .. "\ntoken_login:",
+  }
+  if dev then
+    out[#out + 1] = " null"
+  else
+    for _, key in ipairs({ "client_id", "id_token", "refresh_token", "refresh_url", "username" }) do
+      out[#out + 1] = ("\n  %s: "):format(key)
+      out[#out + 1] = scalar(login[key])
     end
   end
-  return login
+  out[#out + 1] = "\nurl: " .. scalar(login.url) .. "\n"
+  return out
 end
 
-local function prepare_dir()
-  local dir = M.dir()
-  local ok, e = fs.mkdir(dir, { parents = true, mode = 448 })
+---Writes login.yaml, whole or not at all and for its owner only, in the form of OSMO's own client.
+---@param login pai.osmo.Login
+---@return string? path
+---@return pai.Error? err
+function M.save(login)
+  local path = M.path()
+  local ok, e = fs.mkdir(M.dir(), { parents = true, mode = 448 })
   if not ok then
     return nil, e
   end
-  return dir .. "/login.yaml"
-end
-
----Writes a dev login.
----@param url string
----@param username string
----@return string? path
----@return pai.Error? err
-function M.save_dev(url, username)
-  local path, e = prepare_dir()
-  if not path then
+  local body
+  body, e = secret.join(pieces(login))
+  if not body then
     return nil, e
   end
-  local ok
-  ok, e = fs.write(
-    path,
-    yaml.encode({
-      url = url:gsub("/+$", ""),
-      name = username,
-      osmo_token = false,
-      dev_login = { username = username },
-      token_login = json.null,
-    }),
-    { mode = 384 }
-  )
-  if not ok then
-    return nil, e
-  end
-  return path
-end
-
--- A word that no token holds, replaced by the token when the file is written.
-local PLACE <const> = "@PAT@"
-
----Checks an access token with the service and writes a token login, as OSMO's own command line
----does: the token in clear, the file for its owner only.
----@param url string
----@param username string?
----@param pat userdata secret
----@return string? path
----@return pai.Error? err
-function M.save_token(url, username, pat)
-  url = url:gsub("/+$", "")
-  local answer, e = M.exchange(url, pat)
-  if not answer then
-    return nil, e
-  end
-  local path
-  path, e = prepare_dir()
-  if not path then
-    return nil, e
-  end
-  local draft = path .. ".new"
-  local script, ok
-  ok, e = fs.write(
-    draft,
-    yaml.encode({
-      url = url,
-      name = username or json.null,
-      osmo_token = true,
-      dev_login = json.null,
-      token_login = {
-        id_token = answer.token,
-        refresh_token = PLACE,
-        refresh_url = url .. "/api/auth/jwt/access_token",
-        username = username or json.null,
-        client_id = json.null,
-      },
-    }),
-    { mode = 384 }
-  )
-  if ok then
-    script, e = sed("s/.*/s|" .. PLACE .. "|&|/", pat, "secret")
-    ok = script ~= nil
-  end
-  if ok then
-    ok, e = exec.run({ "sed", "-i", "-f", "-", draft }, { stdin = script, timeout = "10s" })
-  end
+  local draft = ("%s.%s"):format(path, require("pai.crypto").hex(4))
+  ok, e = exec.run({ "cat" }, {
+    stdin = body,
+    stdout = { file = draft, mode = 384 },
+    timeout = "10s",
+  })
   if ok then
     ok, e = fs.rename(draft, path)
   end
@@ -197,59 +175,23 @@ function M.save_token(url, username, pat)
   return path
 end
 
----Exchanges an access token ("PAT") for a JWT.
----@param base string
----@param pat userdata secret
----@return {token: string, expires_at: integer}? answer
----@return pai.Error? err
-function M.exchange(base, pat)
-  local body, body_err = sed('s/.*/{"token": "&"}/', pat, "secret")
-  if not body then
-    return nil, body_err
-  end
-  local res, e = http.request({
-    url = base .. "/api/auth/jwt/access_token",
-    method = "POST",
-    headers = { ["content-type"] = "application/json" },
-    body = body,
-    timeout = "60s",
-  })
-  if not res then
-    if e.code == "EHTTP" and e.status == 400 then
-      return err.fail(
-        "EACCES",
-        "the service refused the access token: it is unknown or has expired",
-        {
-          http = 400,
-          hint = "log in again: pai osmo login --method token",
-        }
-      )
-    end
-    return nil, e
-  end
-  local answer = res:json()
-  if type(answer) ~= "table" or type(answer.token) ~= "string" then
-    return err.fail("EPROTO", "the service's answer to the access token holds no token")
-  end
-  return { token = answer.token, expires_at = tonumber(answer.expires_at) or os.time() + 300 }
+---Runs a function while no other pai refreshes the login file.
+---@param fn fun(): ...
+---@return any ...
+function M.locked(fn)
+  local lock <close> = fs.lock(M.path() .. ".lock", { wait = "90s" })
+  return fn(lock ~= nil)
 end
 
----A source of bearers that renews the JWT before it ends.
----@param base string
----@param pat userdata secret
----@return fun(): any, pai.Error?
-function M.bearer(base, pat)
-  local current
-  return function()
-    if not current or current.expires_at - EARLY < os.time() then
-      local answer, e = M.exchange(base, pat)
-      if not answer then
-        return nil, e
-      end
-      current = { token = conceal(answer.token), expires_at = answer.expires_at }
-    end
-    return current.token
+---Forgets the login.
+---@return boolean? whether there was one
+---@return pai.Error? err
+function M.forget()
+  local path = M.path()
+  if not fs.exists(path) then
+    return false
   end
+  return fs.remove(path)
 end
 
 return M

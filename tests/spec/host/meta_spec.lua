@@ -11,6 +11,8 @@ local types = {
   ["pai.exec.Process"] = "pai.exec.proc",
   ["pai.sign.hasher"] = "pai.sign.hasher",
   ["pai.ws.Conn"] = "pai.ws.conn",
+  ["pai.term.Raw"] = "pai.term.raw",
+  ["pai.sock.Stream"] = "pai.sock",
 }
 
 local meta_dir = require("pai").root .. "/lua/pai/meta"
