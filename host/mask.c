@@ -1,7 +1,8 @@
 /* Streams over a set of needles. See mask.h and mask_set.h. What is held back is the text from the
  * first place on from which everything up to the end is the beginning of a needle; all before it is
- * settled, since a needle that began there and went on would make that place earlier. Bytes that
- * are held back may already be covered: `done` counts those at the front for which "***" is out. */
+ * settled, since a needle that began there and went on would make that place earlier. Of what is
+ * held some may be out: `done` counts the bytes at the front for which "***" was written, or which
+ * were shown and are kept because a value may have begun with them. */
 #include "alloc.h"
 #include "mask_set.h"
 #include "secret_mem.h"
@@ -10,91 +11,9 @@ struct pai_mask_stream {
   pai_mask_set *set;
   uint8_t *held; // locked memory: it may be most of a secret
   size_t len, cap;
-  size_t done;     // bytes of held that are behind the mask that is out
+  size_t done;     // bytes of held that are out
   bool after_mask; // the last thing that is out is a mask, and it ends at done
 };
-
-/* ---- finding ---- */
-
-static void mark(const pai_mask_set *set, const filter *f, const uint8_t *text, size_t len,
-                 size_t at, bool *found) {
-  uint32_t gram = gram_at(text + at);
-  for (uint32_t e = f->heads[gram_hash(gram) >> f->head_shift]; e != 0;) {
-    const entry *it = &f->entries[e - 1];
-    e = it->next;
-    if (it->gram != gram || it->offset > at)
-      continue;
-    const needle *n = &set->needles[it->needle];
-    size_t start = at - it->offset;
-    if (n->len > len - start || memcmp(text + start, n->bytes, n->len) != 0)
-      continue;
-    memset(set->cover + start, 1, n->len);
-    *found = true;
-  }
-}
-
-static inline bool maybe(const filter *f, const uint8_t *p) {
-  uint32_t bit = gram_hash(gram_at(p)) >> f->map_shift;
-  return (f->map[bit / 64] >> (bit % 64) & 1) != 0;
-}
-
-// Sets cover for every needle in the text, which is at most one block long.
-static void cover_by(const pai_mask_set *set, const filter *f, const uint8_t *text, size_t len,
-                     bool *found) {
-  if (f->count == 0 || len < f->span)
-    return;
-  size_t step = f->span - GRAM + 1, at = 0, last = len - GRAM;
-  for (; at + 3 * step <= last; at += 4 * step) {
-    bool a = maybe(f, text + at), b = maybe(f, text + at + step);
-    bool c = maybe(f, text + at + 2 * step), d = maybe(f, text + at + 3 * step);
-    if (!(a | b | c | d))
-      continue;
-    if (a)
-      mark(set, f, text, len, at, found);
-    if (b)
-      mark(set, f, text, len, at + step, found);
-    if (c)
-      mark(set, f, text, len, at + 2 * step, found);
-    if (d)
-      mark(set, f, text, len, at + 3 * step, found);
-  }
-  for (; at <= last; at += step)
-    if (maybe(f, text + at))
-      mark(set, f, text, len, at, found);
-}
-
-// Whether these bytes are the beginning of a needle that is longer.
-static bool is_live(const pai_mask_set *set, const uint8_t *bytes, size_t len) {
-  uint32_t low = 0, high = set->count; // the first needle that comes after bytes
-  while (low < high) {
-    uint32_t mid = low + (high - low) / 2;
-    const needle *n = &set->needles[set->sorted[mid]];
-    int order = memcmp(n->bytes, bytes, n->len < len ? n->len : len);
-    if (order < 0 || (order == 0 && n->len <= len))
-      low = mid + 1;
-    else
-      high = mid;
-  }
-  if (low == set->count)
-    return false;
-  const needle *n = &set->needles[set->sorted[low]];
-  return n->len > len && memcmp(n->bytes, bytes, len) == 0;
-}
-
-// Where the text must be held back from; len when it need not.
-static size_t live_start(const pai_mask_set *set, const uint8_t *text, size_t len) {
-  size_t at = len >= set->longest ? len - set->longest + 1 : 0;
-  for (; at + GRAM <= len; at++) {
-    uint32_t bit = gram_hash(gram_at(text + at)) >> set->prefix_shift;
-    if ((set->prefix[bit / 64] >> (bit % 64) & 1) != 0 && is_live(set, text + at, len - at))
-      return at;
-  }
-  for (; at < len; at++)
-    if ((set->first[text[at] / 64] >> (text[at] % 64) & 1) != 0 &&
-        is_live(set, text + at, len - at))
-      return at;
-  return len;
-}
 
 /* ---- streams ---- */
 
@@ -129,37 +48,37 @@ static void put(pai_buf *out, const void *bytes, size_t len) {
 // s->done counts from the beginning of text, afterwards from that place.
 static size_t settle(pai_mask_stream *s, const uint8_t *text, size_t len, bool final,
                      pai_buf *out) {
-  const pai_mask_set *set = s->set;
+  pai_mask_set *set = s->set;
   bool found = false;
-  cover_by(set, &set->large, text, len, &found);
-  cover_by(set, &set->small, text, len, &found);
-  size_t hold = final ? len : live_start(set, text, len), at = s->done;
-  size_t seek = 0;
+  pai_mask_cover(set, text, len, final, &found);
+  mask_hold until = final ? (mask_hold){len, len} : pai_mask_hold(set, text, len);
+  size_t at = s->done, seek = 0;
   while (found && seek < len) {
     const uint8_t *first = memchr(set->cover + seek, 1, len - seek);
     size_t start = first != NULL ? (size_t)(first - set->cover) : len;
     // A mask that begins just where text is held back can be shown already.
-    if (start > hold || first == NULL)
+    if (start > until.show || first == NULL)
       break;
     const uint8_t *after = memchr(first, 0, len - start);
     seek = after != NULL ? (size_t)(after - set->cover) : len;
-    if (start > at || (start == at && !s->after_mask)) {
+    if (seek <= at)
+      continue;
+    if (start > at)
       put(out, text + at, start - at);
+    if (start > at || !s->after_mask)
       put(out, PAI_MASK_TEXT, sizeof PAI_MASK_TEXT - 1);
-      s->after_mask = true;
-    }
-    if (seek > at)
-      at = seek;
+    s->after_mask = true;
+    at = seek;
   }
-  if (at < hold) {
-    put(out, text + at, hold - at);
+  if (at < until.show) {
+    put(out, text + at, until.show - at);
     s->after_mask = false;
-    at = hold;
+    at = until.show;
   }
   if (found)
     memset(set->cover, 0, len);
-  s->done = at - hold;
-  return hold;
+  s->done = at - until.keep;
+  return until.keep;
 }
 
 // Room for len bytes in all behind what is held.
@@ -192,7 +111,7 @@ int pai_mask_stream_feed(pai_mask_stream *s, const void *data, size_t len, pai_b
                          pai_error *err) {
   const pai_mask_set *set = s->set;
   const uint8_t *text = data;
-  if (set->count == 0) {
+  if (set->plain.count == 0) {
     int rc = pai_buf_add(out, data, len);
     if (rc < 0)
       return pai_error_set(err, rc, "no room for masked text");
@@ -200,8 +119,8 @@ int pai_mask_stream_feed(pai_mask_stream *s, const void *data, size_t len, pai_b
     return 0;
   }
   // What is held is settled together with enough of the new text to decide all of it.
-  size_t first = s->len == 0 ? 0 : len < set->longest ? len : set->longest;
-  size_t most = s->len + first > set->longest ? s->len + first : set->longest;
+  size_t first = s->len == 0 ? 0 : len < set->reach ? len : set->reach;
+  size_t most = s->len + first > set->reach ? s->len + first : set->reach;
   int rc = pai_buf_reserve(out, s->len + len);
   if (rc == 0)
     rc = grow_held(s, most < s->len + len ? most : s->len + len);
@@ -261,16 +180,15 @@ int pai_mask_text(pai_mask_set *set, const void *data, size_t len, pai_buf *out,
 }
 
 bool pai_mask_find(const void *data, size_t len) {
-  const pai_mask_set *set = pai_mask_global();
+  pai_mask_set *set = pai_mask_global();
   const uint8_t *text = data;
   bool found = false;
-  while (set != NULL && set->count > 0 && !found && len >= PAI_MASK_MIN) {
+  while (set != NULL && set->plain.count > 0 && !found && len >= PAI_MASK_MIN) {
     size_t n = len < set->block ? len : set->block;
-    cover_by(set, &set->large, text, n, &found);
-    cover_by(set, &set->small, text, n, &found);
+    pai_mask_cover(set, text, n, true, &found);
     if (found)
       memset(set->cover, 0, n);
-    size_t step = n == len ? n : n - set->longest + 1; // a needle may lie across two blocks
+    size_t step = n == len ? n : n - set->reach + 1; // a needle may lie across two blocks
     text += step;
     len -= step;
   }

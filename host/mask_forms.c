@@ -6,14 +6,6 @@
 
 #include <stdio.h>
 
-typedef struct forms {
-  const uint8_t *value;
-  size_t len;
-  uint8_t *out; // locked, PAI_MASK_FORMS_MAX * len + 8 bytes
-  pai_mask_form fn;
-  void *ud;
-} forms;
-
 static const char hex_lower[] = "0123456789abcdef";
 static const char hex_upper[] = "0123456789ABCDEF";
 
@@ -83,10 +75,9 @@ static int percent_forms(const forms *f, const char *digits) {
   return rc == 0 ? percent_form(f, digits, form, true) : rc;
 }
 
-// One code point from valid UTF-8, or the byte itself.
-static uint32_t next_char(const forms *f, size_t *i) {
-  const uint8_t *p = f->value + *i;
-  size_t left = f->len - *i;
+uint32_t pai_mask_next_char(const uint8_t *value, size_t len, size_t *i) {
+  const uint8_t *p = value + *i;
+  size_t left = len - *i;
   size_t n = *p >= 0xF0 ? 4 : *p >= 0xE0 ? 3 : *p >= 0xC0 ? 2 : 1;
   if (n == 1 || n > left) {
     *i += 1;
@@ -114,34 +105,36 @@ static size_t put_u(uint8_t *out, uint32_t c, const char *digits) {
   return 6;
 }
 
-static int json_form(const forms *f, json_style style) {
+// The inside of a JSON string; returns its length.
+static size_t json_text(const uint8_t *value, size_t len, const json_style *style, uint8_t *out) {
   static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
   size_t n = 0;
-  for (size_t i = 0; i < f->len;) {
-    uint8_t byte = f->value[i];
+  for (size_t i = 0; i < len;) {
+    uint8_t byte = value[i];
     const char *known = byte != 0 ? strchr(from, byte) : NULL;
-    if (known != NULL || (byte == '/' && style.slash)) {
-      f->out[n++] = '\\';
-      f->out[n++] = known != NULL ? (uint8_t)to[known - from] : '/';
+    if (known != NULL || (byte == '/' && style->slash)) {
+      out[n++] = '\\';
+      out[n++] = known != NULL ? (uint8_t)to[known - from] : '/';
       i++;
-    } else if (byte < 0x20 || (style.html && byte != 0 && strchr("<>&", byte) != NULL)) {
-      n += put_u(f->out + n, byte, style.digits);
+    } else if (byte < 0x20 || (style->html && byte != 0 && strchr("<>&", byte) != NULL)) {
+      n += put_u(out + n, byte, style->digits);
       i++;
-    } else if (byte >= 0x80 && style.ascii) {
-      uint32_t c = next_char(f, &i);
+    } else if (byte >= 0x80 && style->ascii) {
+      uint32_t c = pai_mask_next_char(value, len, &i);
       if (c >= 0x10000) {
-        n += put_u(f->out + n, 0xD800 + ((c - 0x10000) >> 10 & 0x3FF), style.digits);
+        n += put_u(out + n, 0xD800 + ((c - 0x10000) >> 10 & 0x3FF), style->digits);
         c = 0xDC00 + (c & 0x3FF);
       }
-      n += put_u(f->out + n, c, style.digits);
+      n += put_u(out + n, c, style->digits);
     } else {
-      f->out[n++] = byte;
+      out[n++] = byte;
       i++;
     }
   }
-  return f->fn(f->ud, f->out, n);
+  return n;
 }
 
+// Each as it stands and as a string within JSON that is itself a string of JSON.
 static int json_forms(const forms *f) {
   static const json_style styles[] = {
       {.digits = hex_lower},
@@ -153,18 +146,33 @@ static int json_forms(const forms *f) {
       {.digits = hex_lower, .html = true},
   };
   int rc = 0;
-  for (size_t i = 0; rc == 0 && i < sizeof styles / sizeof styles[0]; i++)
-    rc = json_form(f, styles[i]);
+  for (size_t i = 0; rc == 0 && i < sizeof styles / sizeof styles[0]; i++) {
+    size_t n = json_text(f->value, f->len, &styles[i], f->between);
+    rc = f->fn(f->ud, f->between, n);
+    if (rc == 0)
+      rc = f->fn(f->ud, f->out, json_text(f->between, n, &styles[0], f->out));
+  }
   return rc;
 }
 
+static int start(forms *f) {
+  size_t room = PAI_MASK_FORMS_MAX * f->len + 8;
+  f->out = pai_locked_alloc(room);
+  f->between = pai_locked_alloc(room);
+  return f->out != NULL && f->between != NULL ? 0 : PAI_E_NOMEM;
+}
+
+static void finish(forms *f) {
+  size_t room = PAI_MASK_FORMS_MAX * f->len + 8;
+  pai_locked_free(f->out, room);
+  pai_locked_free(f->between, room);
+}
+
 int pai_mask_forms(const uint8_t *value, size_t len, pai_mask_form fn, void *ud) {
-  size_t room = PAI_MASK_FORMS_MAX * len + 8;
   forms f = {.value = value, .len = len, .fn = fn, .ud = ud};
-  f.out = pai_locked_alloc(room);
-  if (f.out == NULL)
-    return PAI_E_NOMEM;
-  int rc = fn(ud, value, len);
+  int rc = start(&f);
+  if (rc == 0)
+    rc = fn(ud, value, len);
   if (rc == 0)
     rc = base64_forms(&f);
   if (rc == 0)
@@ -177,6 +185,48 @@ int pai_mask_forms(const uint8_t *value, size_t len, pai_mask_form fn, void *ud)
     rc = percent_forms(&f, hex_upper);
   if (rc == 0)
     rc = json_forms(&f);
-  pai_locked_free(f.out, room);
+  if (rc == 0)
+    rc = pai_mask_text_forms(&f);
+  finish(&f);
+  return rc;
+}
+
+// As the view shows it: without line ends, as a text that is not escaped and as one that is.
+static int flat_form(const forms *f, const uint8_t *text, size_t len) {
+  view v = {0};
+  size_t n = 0;
+  for (size_t i = 0; i < len; i++) {
+    if (text[i] != '\n' && text[i] != '\r' && (n > 0 || (text[i] != ' ' && text[i] != '\t')))
+      f->out[n++] = text[i];
+    // The blanks that begin a line are left out with its end.
+    while ((text[i] == '\n' || text[i] == '\r') && i + 1 < len &&
+           (text[i + 1] == ' ' || text[i + 1] == '\t'))
+      i++;
+  }
+  int rc = f->fn(f->ud, f->out, n);
+  if (rc == 0)
+    rc = pai_view_room(&v, 0, len);
+  if (rc == 0) {
+    pai_view_make(&v, text, len, true);
+    rc = f->fn(f->ud, v.bytes, v.len);
+  }
+  pai_view_free(&v, len);
+  return rc;
+}
+
+int pai_mask_flat_forms(const uint8_t *value, size_t len, pai_mask_form fn, void *ud) {
+  forms f = {.value = value, .len = len, .fn = fn, .ud = ud};
+  int rc = start(&f);
+  if (rc == 0)
+    rc = flat_form(&f, value, len);
+  if (rc == 0)
+    rc = flat_form(&f, f.between, pai_mask_one_line(value, len, f.between));
+  if (rc == 0)
+    rc = base64_forms(&f);
+  if (rc == 0)
+    rc = hex_form(&f, hex_lower);
+  if (rc == 0)
+    rc = hex_form(&f, hex_upper);
+  finish(&f);
   return rc;
 }

@@ -13,6 +13,7 @@
 #endif
 #define NEEDLE_MAX ((size_t)8 << 20) // bytes
 #define MAX_MAP_BITS 20
+#define MAX_GRAM_BITS 22
 #define LONG_CHAIN 64 // entries that are counted at most
 
 static pai_mask_set *global;
@@ -116,28 +117,30 @@ static bool belongs(const filter *f, const pai_mask_set *set, const needle *n) {
 
 // Files the newest needle, after making the filter anew if it does not fit in.
 static int filter_add(pai_mask_set *set, filter *f, needle *n) {
+  needle *needles = set->plain.needles;
+  uint32_t id = (uint32_t)(n - needles);
   uint32_t span = n->len < MAX_SPAN ? n->len : MAX_SPAN;
   if (f == &set->small)
     span = SHORT_SPAN;
   if (f->cap != 0 && span >= f->span && f->count + f->span <= f->cap) {
     n->base = choose_base(f, n);
-    filter_put(f, n, set->count);
+    filter_put(f, n, id);
     return 0;
   }
   if (f->cap != 0 && span > f->span)
     span = f->span;
   uint32_t mine = 1;
-  for (uint32_t i = 0; i < set->count; i++)
-    mine += belongs(f, set, &set->needles[i]);
+  for (uint32_t i = 0; i < id; i++)
+    mine += belongs(f, set, &needles[i]);
   filter larger;
   int rc = filter_init(&larger, span, (mine * 2 + 30) * (span - GRAM + 1));
   if (rc < 0)
     return rc;
-  for (uint32_t i = 0; i < set->count; i++)
-    if (belongs(f, set, &set->needles[i]))
-      filter_put(&larger, &set->needles[i], i);
+  for (uint32_t i = 0; i < id; i++)
+    if (belongs(f, set, &needles[i]))
+      filter_put(&larger, &needles[i], i);
   n->base = choose_base(&larger, n);
-  filter_put(&larger, n, set->count);
+  filter_put(&larger, n, id);
   filter_free(f);
   *f = larger;
   return 0;
@@ -153,13 +156,12 @@ pai_mask_set *pai_mask_set_new(void) {
 void pai_mask_set_free(pai_mask_set *set) {
   if (set == NULL)
     return;
-  for (uint32_t i = 0; i < set->count; i++)
-    pai_locked_free((void *)(uintptr_t)set->needles[i].bytes, set->needles[i].len);
+  pai_words_free(&set->plain);
+  pai_words_free(&set->flat);
   filter_free(&set->small);
   filter_free(&set->large);
-  pai_free(set->needles);
-  pai_free(set->sorted);
-  pai_free(set->prefix);
+  pai_view_free(&set->view, set->block);
+  pai_free(set->grams);
   pai_free(set->cover);
   if (set == global)
     global = NULL;
@@ -167,114 +169,87 @@ void pai_mask_set_free(pai_mask_set *set) {
 }
 
 size_t pai_mask_set_count(const pai_mask_set *set) {
-  return set->count;
+  return set->plain.count;
 }
 
-// The place of bytes among the sorted needles; *found: they are one already.
-static uint32_t sorted_place(const pai_mask_set *set, const uint8_t *bytes, size_t len,
-                             bool *found) {
-  uint32_t low = 0, high = set->count;
-  *found = false;
-  while (low < high) {
-    uint32_t mid = low + (high - low) / 2;
-    const needle *n = &set->needles[set->sorted[mid]];
-    int order = memcmp(n->bytes, bytes, n->len < len ? n->len : len);
-    if (order == 0)
-      order = (n->len > len) - (n->len < len);
-    if (order == 0) {
-      *found = true;
-      return mid;
-    }
-    if (order < 0)
-      low = mid + 1;
-    else
-      high = mid;
-  }
-  return low;
-}
-
-static void note_prefix(pai_mask_set *set, const uint8_t *bytes) {
-  uint32_t bit = gram_hash(gram_at(bytes)) >> set->prefix_shift;
-  set->prefix[bit / 64] |= UINT64_C(1) << bit % 64;
-}
-
-// A map of beginnings with 32 bits for each needle.
-static int grow_prefix(pai_mask_set *set, uint32_t cap) {
-  uint32_t bits = 11;
-  while (bits < MAX_MAP_BITS && (UINT32_C(1) << bits) < cap * 32)
-    bits++;
-  if (set->prefix != NULL && bits <= 32 - set->prefix_shift)
-    return 0;
-  uint64_t *prefix = pai_calloc((size_t)1 << (bits - 6), sizeof *prefix);
-  if (prefix == NULL)
-    return PAI_E_NOMEM;
-  pai_free(set->prefix);
-  set->prefix = prefix;
-  set->prefix_shift = 32 - bits;
-  for (uint32_t i = 0; i < set->count; i++)
-    note_prefix(set, set->needles[i].bytes);
-  return 0;
-}
-
-// Room for one more needle, and for looking at texts of its length.
-static int make_room(pai_mask_set *set, size_t len) {
-  if (set->count == set->cap) {
-    uint32_t cap = set->cap == 0 ? 64 : set->cap * 2;
-    needle *needles = pai_realloc(set->needles, cap * sizeof *needles);
-    if (needles == NULL)
-      return PAI_E_NOMEM;
-    set->needles = needles;
-    uint32_t *sorted = pai_realloc(set->sorted, cap * sizeof *sorted);
-    if (sorted == NULL)
-      return PAI_E_NOMEM;
-    set->sorted = sorted;
-    int rc = grow_prefix(set, cap);
-    if (rc < 0)
-      return rc;
-    set->cap = cap;
-  }
+// Room for looking at texts in which an occurrence takes so many bytes.
+static int make_room(pai_mask_set *set, size_t reach) {
   size_t block = set->block != 0 ? set->block : MIN_BLOCK;
-  while (block < 4 * len)
+  while (block < 4 * reach)
     block *= 2;
   if (block > set->block) {
     uint8_t *cover = pai_calloc(1, block);
     if (cover == NULL)
       return PAI_E_NOMEM;
+    if (pai_view_room(&set->view, set->block, block) < 0) {
+      pai_free(cover);
+      return PAI_E_NOMEM;
+    }
     pai_free(set->cover);
     set->cover = cover;
     set->block = block;
   }
+  if (reach > set->reach)
+    set->reach = reach;
   return 0;
 }
 
 static int add_needle(pai_mask_set *set, const uint8_t *bytes, size_t len) {
-  bool found;
-  uint32_t place = sorted_place(set, bytes, len, &found);
-  if (found)
-    return 0;
-  if (len > NEEDLE_MAX || set->count > UINT32_MAX / 64)
-    return PAI_E_LIMIT;
-  int rc = make_room(set, len);
+  int rc = len > NEEDLE_MAX ? PAI_E_LIMIT : make_room(set, len);
+  if (rc == 0)
+    rc = pai_words_add(&set->plain, bytes, len);
+  if (rc <= 0)
+    return rc;
+  filter *f = len < LONG_SPAN ? &set->small : &set->large;
+  rc = filter_add(set, f, &set->plain.needles[set->plain.count - 1]);
   if (rc < 0)
-    return rc;
-  uint8_t *copy = pai_locked_alloc(len);
-  if (copy == NULL)
-    return PAI_E_NOMEM;
-  memcpy(copy, bytes, len);
-  needle n = {.bytes = copy, .len = (uint32_t)len};
-  rc = filter_add(set, len < LONG_SPAN ? &set->small : &set->large, &n);
-  if (rc < 0) {
-    pai_locked_free(copy, len);
-    return rc;
+    pai_words_drop(&set->plain);
+  return rc;
+}
+
+static void note_grams(pai_mask_set *set, const needle *n) {
+  for (uint32_t i = 0; i + GRAM <= n->len; i++)
+    set_bit(set->grams, gram_hash(gram_at(n->bytes + i)) >> set->gram_shift);
+}
+
+// Room in the map for more grams, sixteen bits each.
+static int grow_grams(pai_mask_set *set, size_t more) {
+  uint32_t bits = 14;
+  while (bits < MAX_GRAM_BITS && ((size_t)1 << bits) < (set->gram_count + more) * 16)
+    bits++;
+  if (set->grams == NULL || bits > 32 - set->gram_shift) {
+    uint64_t *grams = pai_calloc((size_t)1 << (bits - 6), sizeof *grams);
+    if (grams == NULL)
+      return PAI_E_NOMEM;
+    pai_free(set->grams);
+    set->grams = grams;
+    set->gram_shift = 32 - bits;
+    for (uint32_t i = 0; i < set->flat.count; i++)
+      note_grams(set, &set->flat.needles[i]);
   }
-  memmove(set->sorted + place + 1, set->sorted + place, (set->count - place) * sizeof *set->sorted);
-  set->sorted[place] = set->count;
-  set->needles[set->count++] = n;
-  if (n.len > set->longest)
-    set->longest = n.len;
-  note_prefix(set, copy);
-  set->first[copy[0] / 64] |= UINT64_C(1) << copy[0] % 64;
+  set->gram_count += more;
   return 0;
+}
+
+// How many bytes of text a flat needle may take, with an escape or a colour code at each of them.
+static size_t reach_of(size_t len) {
+  return PAI_ATOM_MAX + (len < 1024 ? 32 * len : ((size_t)28 << 10) + 4 * len);
+}
+
+static int add_flat(void *ud, const uint8_t *bytes, size_t len) {
+  pai_mask_set *set = ud;
+  if (len < PAI_MASK_MIN || len > PAI_FLAT_MAX)
+    return 0;
+  int rc = make_room(set, reach_of(len));
+  if (rc == 0)
+    rc = grow_grams(set, len);
+  if (rc == 0)
+    rc = pai_words_add(&set->flat, bytes, len);
+  if (rc > 0)
+    note_grams(set, &set->flat.needles[set->flat.count - 1]);
+  else
+    set->gram_count -= rc == 0 ? len : 0;
+  return rc < 0 ? rc : 0;
 }
 
 static int fail(int rc, pai_error *err) {
@@ -303,7 +278,7 @@ static bool is_word(const uint8_t *value, size_t len, const char *word) {
 }
 
 const char *pai_mask_unfit(const void *value, size_t len) {
-  static const char *const words[] = {
+  static const char *const common[] = {
       "access",    "active",   "administrator", "bearer",     "changeme",  "cluster", "config",
       "container", "content",  "debian",        "default",    "disabled",  "docker",  "enabled",
       "example",   "github",   "kubeconfig",    "kubernetes", "localhost", "master",  "minikube",
@@ -314,8 +289,8 @@ const char *pai_mask_unfit(const void *value, size_t len) {
   len = trimmed(bytes, len);
   if (len < PAI_MASK_MIN)
     return "shorter than 6 bytes";
-  for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-    if (is_word(bytes, len, words[i]))
+  for (size_t i = 0; i < sizeof common / sizeof common[0]; i++)
+    if (is_word(bytes, len, common[i]))
       return "a word that ordinary output holds";
   unsigned different = 0;
   bool seen[256] = {false};
@@ -338,5 +313,7 @@ int pai_mask_set_add(pai_mask_set *set, const void *value, size_t len, pai_error
   if (len > NEEDLE_MAX / PAI_MASK_FORMS_MAX)
     return fail(PAI_E_LIMIT, err);
   int rc = pai_mask_forms(value, len, add_form, set);
+  if (rc == 0 && len <= PAI_FLAT_MAX)
+    rc = pai_mask_flat_forms(value, len, add_flat, set);
   return rc < 0 ? fail(rc, err) : 1;
 }

@@ -14,7 +14,7 @@ typedef struct text {
   size_t len;
 } text;
 
-static text needles[64];
+static text needles[160];
 static size_t needle_count;
 
 // Marks every occurrence of every needle and replaces each run of marks.
