@@ -5,11 +5,15 @@
  * functions, so nothing leaks when Lua raises. */
 #include "alloc.h"
 #include "json.h"
+#include "l_json_paths.h"
 #include "l_util.h"
+#include "mask.h"
 #include "secret.h"
+#include "secret_mem.h"
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,14 +32,6 @@ typedef struct key_ref { // borrowed from the table being written
   const char *s;
   size_t len;
 } key_ref;
-
-typedef struct pick { // a node of the tree of paths to take; index 0 is the root
-  const char *key;    // borrowed from the path's string
-  size_t len;
-  int child, next; // 0 = none
-  int each;        // the node of "[]", 0 = none
-  bool whole;
-} pick;
 
 typedef struct work {
   pai_buf bytes;
@@ -73,7 +69,9 @@ void pai_json_push_array_mt(lua_State *L) {
 typedef struct decoder {
   lua_State *L;
   pai_json_reader r;
-  const pick *picks; // NULL: take all
+  const pai_json_pick *picks; // NULL: no paths are given
+  bool all;                   // what no path names is taken too
+  int warnings;               // stack index of the list for secrets that are not masked, 0 = none
   int depth, max_depth;
   int array_mt; // stack index
   int cache;    // stack index of slot 0, 0 = no cache
@@ -219,7 +217,7 @@ static int read_member(decoder *d, members *m, int node) {
   if (rc < 0)
     return rc;
   int child = node >= 0 ? find_pick(d, node, key, len) : -1;
-  bool take = node < 0 || child >= 0;
+  bool take = d->all || child >= 0;
   if (take) {
     uint32_t hash = hash_bytes(key, len), bit = hash / CACHE_SIZE % HASHES;
     m->twice = m->twice || (m->hashes[bit / 64] >> bit % 64 & 1) != 0;
@@ -378,103 +376,72 @@ static int read_scalar(decoder *d) {
   return rc < 0 ? rc : 1;
 }
 
+// A string that becomes a handle: its bytes pass through memory that is wiped, never through Lua.
+static int read_secret(decoder *d, const pai_json_pick *at) {
+  pai_json_reader *r = &d->r;
+  const char *s, *begin = r->p;
+  size_t len;
+  char name[80];
+  if (*begin == 'n')
+    return read_scalar(d);
+  if (*begin != '"')
+    return pai_json_fail(r, begin, PAI_E_PARSE, "a secret is a string or null");
+  r->p++;
+  int rc = pai_json_read_string(r, &s, &len);
+  if (rc < 0)
+    return rc;
+  if (at->key != NULL)
+    snprintf(name, sizeof name, "json %.*s", (int)(at->len < 60 ? at->len : 60), at->key);
+  else
+    snprintf(name, sizeof name, "json item");
+  pai_secret *secret = pai_secret_new(name, s, len, r->err);
+  const char *unfit = pai_mask_unfit(s, len);
+  pai_wipe(r->scratch->data, r->scratch->cap);
+  if (secret == NULL)
+    return r->err->code;
+  pai_secret_push(d->L, secret);
+  if (unfit != NULL) {
+    lua_pushfstring(d->L, "%s is not masked in output: it is %s", name, unfit);
+    lua_rawseti(d->L, d->warnings, (lua_Integer)lua_rawlen(d->L, d->warnings) + 1);
+  }
+  return 1;
+}
+
 static int read_value(decoder *d, int node) {
   char c = *d->r.p;
-  if (node >= 0 && d->picks[node].whole)
-    node = -1;
-  if (node >= 0) {
-    bool fits = (c == '{' && d->picks[node].child != 0) || (c == '[' && d->picks[node].each != 0);
-    if (!fits)
-      return pai_json_skip(&d->r, d->max_depth - d->depth);
-  }
-  if (c == '{')
-    return read_object(d, node);
-  if (c == '[')
-    return read_list(d, node >= 0 ? d->picks[node].each : node);
-  return read_scalar(d);
-}
-
-// A child of node for this key, made if it is new.
-static int add_pick(lua_State *L, work *w, int node, const char *key, size_t len) {
-  pick *all = (pick *)(void *)w->picks.data;
-  int count = (int)(w->picks.len / sizeof(pick));
-  if (key == NULL) {
-    if (all[node].each != 0)
-      return all[node].each;
-  } else {
-    for (int c = all[node].child; c != 0; c = all[c].next)
-      if (all[c].len == len && memcmp(all[c].key, key, len) == 0)
-        return c;
-  }
-  pick fresh = {.key = key, .len = len};
-  if (key != NULL)
-    fresh.next = all[node].child;
-  if (pai_buf_add(&w->picks, &fresh, sizeof fresh) < 0)
-    luaL_error(L, "out of memory in option 'pick'");
-  all = (pick *)(void *)w->picks.data;
-  if (key == NULL)
-    all[node].each = count;
+  const pai_json_pick *at = node >= 0 ? &d->picks[node] : NULL;
+  if (at != NULL && at->secret)
+    return read_secret(d, at);
+  bool all = d->all,
+       fits = at != NULL && ((c == '{' && at->child != 0) || (c == '[' && at->each != 0));
+  d->all = all || (at != NULL && at->whole);
+  int rc;
+  if (!fits && !d->all)
+    rc = pai_json_skip(&d->r, d->max_depth - d->depth);
+  else if (c == '{')
+    rc = read_object(d, fits ? node : -1);
+  else if (c == '[')
+    rc = read_list(d, fits ? at->each : -1);
   else
-    all[node].child = count;
-  return count;
+    rc = read_scalar(d);
+  d->all = all;
+  return rc;
 }
 
-// One path: names divided by dots, "[]" for every item of a list, ["any.name"] for odd names.
-static void compile_pick(lua_State *L, work *w, const char *path) {
-  const char *p = path;
-  int node = 0;
-  bool ok = *p != '\0';
-  while (ok && *p != '\0') {
-    if (p[0] == '[' && p[1] == ']') {
-      node = add_pick(L, w, node, NULL, 0);
-      p += 2;
-    } else if (p[0] == '[' && p[1] == '"') {
-      const char *end = strstr(p + 2, "\"]");
-      ok = end != NULL;
-      if (ok) {
-        node = add_pick(L, w, node, p + 2, (size_t)(end - p) - 2);
-        p = end + 2;
-      }
-    } else {
-      size_t len = strcspn(p, ".[");
-      ok = len > 0;
-      if (ok)
-        node = add_pick(L, w, node, p, len);
-      p += len;
-    }
-    if (ok && *p == '.')
-      ok = *++p != '\0' && *p != '.' && *p != '[';
+// The text at index 1: a string, or a handle whose text is not to become one.
+static const char *check_text(lua_State *L, size_t *len, bool secrets) {
+  const pai_secret *handle = pai_secret_test(L, 1);
+  if (handle == NULL) {
+    luaL_checktype(L, 1, LUA_TSTRING);
+    return lua_tolstring(L, 1, len);
   }
-  if (!ok)
-    luaL_error(L, "option 'pick': '%s' is no path such as \"items[].metadata.name\"", path);
-  ((pick *)(void *)w->picks.data)[node].whole = true;
-}
-
-static const pick *compile_picks(lua_State *L, work *w) {
-  if (lua_isnoneornil(L, 2) || lua_getfield(L, 2, "pick") == LUA_TNIL)
-    return NULL;
-  if (!lua_istable(L, -1))
-    luaL_error(L, "option 'pick' must be a list of paths");
-  pick root = {0};
-  if (pai_buf_add(&w->picks, &root, sizeof root) < 0)
-    luaL_error(L, "out of memory in option 'pick'");
-  lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
-  if (n == 0)
-    luaL_error(L, "option 'pick' must name at least one path");
-  for (lua_Integer i = 1; i <= n; i++) {
-    if (lua_rawgeti(L, -1, i) != LUA_TSTRING)
-      luaL_error(L, "option 'pick' must be a list of paths");
-    compile_pick(L, w, lua_tostring(L, -1)); // the list keeps the string alive
-    lua_pop(L, 1);
-  }
-  return (const pick *)(const void *)w->picks.data;
+  luaL_argcheck(L, secrets, 1, "the text is a secret: name its secret values in option 'secret'");
+  return pai_secret_data(handle, len);
 }
 
 static int l_decode(lua_State *L) {
-  static const char *const options[] = {"null", "max_depth", "pick", "exact", NULL};
+  static const char *const options[] = {"null", "max_depth", "pick", "exact", "secret", NULL};
   size_t len;
-  luaL_checktype(L, 1, LUA_TSTRING);
-  const char *text = lua_tolstring(L, 1, &len);
   pai_l_check_options(L, 2, options);
   lua_settop(L, 2);
   decoder d = {.L = L};
@@ -485,7 +452,17 @@ static int l_decode(lua_State *L) {
   d.keep_null = pai_l_opt_bool(L, 2, "null", true);
   d.exact = pai_l_opt_bool(L, 2, "exact", false);
   work *w = work_begin(L);
-  d.picks = compile_picks(L, w);
+  d.all = !pai_json_paths(L, &w->picks, "pick");
+  bool secrets = pai_json_paths(L, &w->picks, "secret");
+  d.picks = (const pai_json_pick *)(const void *)w->picks.data;
+  const char *text = check_text(L, &len, secrets);
+  // What is decoded on the way to a handle stays in one place, where it is wiped.
+  if (secrets && pai_buf_reserve(&w->bytes, len + 1) < 0)
+    return luaL_error(L, "out of memory for JSON");
+  if (secrets) {
+    lua_newtable(L);
+    d.warnings = lua_gettop(L);
+  }
   pai_error err;
   pai_json_reader_init(&d.r, text, len, &w->bytes, &err);
   lua_pushvalue(L, lua_upvalueindex(2));
@@ -496,7 +473,7 @@ static int l_decode(lua_State *L) {
     lua_settop(L, lua_gettop(L) + 2 * CACHE_SIZE);
   }
   pai_json_space(&d.r);
-  int rc = read_value(&d, d.picks != NULL ? 0 : -1);
+  int rc = read_value(&d, w->picks.len > 0 ? 0 : -1);
   if (rc == 0)
     lua_pushnil(L);
   if (rc >= 0) {
@@ -504,8 +481,15 @@ static int l_decode(lua_State *L) {
     if (d.r.p < d.r.end)
       rc = pai_json_unexpected(&d.r, "the end");
   }
-  if (rc >= 0)
+  if (secrets)
+    pai_wipe(w->bytes.data, w->bytes.cap);
+  if (rc >= 0 && !secrets)
     return 1;
+  if (rc >= 0) {
+    lua_pushnil(L);
+    lua_pushvalue(L, d.warnings);
+    return 3;
+  }
   pai_l_fail(L, &err);
   if (d.r.line != 0) {
     lua_pushinteger(L, d.r.line);

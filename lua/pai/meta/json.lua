@@ -11,12 +11,14 @@ local json = {}
 ---@field max_depth? integer How deep it may be nested, 1 to 4096. Default 512.
 ---@field pick? string[] Take these paths only, such as `items[].metadata.name` or `a["odd.key"]`.
 ---@field exact? boolean An integer over 64 bits is an error; else it becomes a float.
+---@field secret? string[] Strings at these paths become handles and never Lua strings.
 
 ---Reads one JSON text. What `pick` passes over is only looked through for its end.
----@param text string
+---@param text string|pai.secret A handle only with option `secret`; so the text is no Lua string.
 ---@param opts? pai.json.decode_options
 ---@return any value `nil` also when nothing was picked.
 ---@return pai.error? err `EPARSE` or `ELIMIT`, with `line` and `column`.
+---@return string[]? warnings With option `secret`: which of them are not masked, and why.
 function json.decode(text, opts) end
 
 ---@class pai.json.encode_options

@@ -252,12 +252,25 @@ the environment variable EMPTY is empty
     -- The value reaches the child through a file; it looks for it, put together from halves, in all
     -- of its writable memory, and finds it only in what is left out of dumps, which is ours.
     local path = put("token", canary("heap") .. "\n")
+    -- With an escape, so that it is decoded on the way.
+    local document = put(
+      "document.json",
+      ('[{"token":"another-value"},{"token":"\\u%04x%s"}]'):format(
+        canary("heap"):byte(),
+        canary("heap"):sub(2)
+      )
+    )
     local out = script(([[
       local secret, out = require("pai.secret"), require("pai.out")
       -- Once a secret is loaded only root may open these.
       local mem, maps = assert(io.open("/proc/self/mem", "rb")), assert(io.open("/proc/self/smaps"))
       local h = assert(secret.from_file(%q))
       out.stdout("the value: ", tostring(h), "\n")
+      local list = assert(require("pai.json").decode(assert(secret.from_file(%q)),
+        { secret = { "[].token" } }))
+      out.stdout(tostring(list[2].token:equals(h)), "\n")
+      local got = require("pai.exec").run({ "/bin/cat" }, { stdin = h, stdout = "secret" })
+      out.stdout(tostring(got.stdout), "\n")
       local first, second = %q, %q
       collectgarbage() collectgarbage()
       local regions, current = {}, nil
@@ -290,8 +303,70 @@ the environment variable EMPTY is empty
       local root = require("pai.fs").stat("/proc/self/exe", { follow = false }).uid == 0
       local _, uid = require("pai.fs").user()
       print(found.locked > 0, found.other, (io.open("/proc/self/mem") == nil) == (uid ~= 0), root)
-    ]]):format(path, canary("heap"):sub(1, 10), canary("heap"):sub(11)))
-    assert.equal("the value: ***\ntrue\t0\ttrue\ttrue\n", out)
+    ]]):format(path, document, canary("heap"):sub(1, 10), canary("heap"):sub(11)))
+    assert.equal("the value: ***\ntrue\n***\ntrue\t0\ttrue\ttrue\n", out)
+  end)
+
+  describe("from JSON", function()
+    local function doc(text)
+      return assert(secret.from_file(put("doc.json", text)))
+    end
+
+    it("becomes a handle at the paths that are named", function()
+      local text = ([[{"user":"me","auths":[{"host":"a","key":"%s"},{"host":"b","key":null}],
+        "token":"%s\u0021\n","n":[1,2]}]]):format(canary("key"), canary("token"))
+      local got, err, warnings =
+        json.decode(doc(text), { secret = { "auths[].key", "token", "none.here" } })
+      assert.is_nil(err)
+      assert.same({}, warnings)
+      assert.equal("me", got.user)
+      assert.same({ 1, 2 }, got.n)
+      assert.equal("b", got.auths[2].host)
+      assert.equal(json.null, got.auths[2].key)
+      assert.equal("***", tostring(got.auths[1].key))
+      assert.equal("json key", got.auths[1].key:name())
+      local same = assert(secret.from_file(put("same", canary("token") .. "!\n\n")))
+      assert.is_true(got.token:equals(same))
+      assert.is_true(mask.find(canary("key")))
+    end)
+
+    it("goes with pick, which then takes nothing else but the secrets", function()
+      local text = ('{"a":{"b":1,"c":"%s"},"d":{"e":"%s"},"f":2}'):format(canary("c"), canary("e"))
+      local got = json.decode(doc(text), { pick = { "a" }, secret = { "a.c", "d.e" } })
+      assert.equal(1, got.a.b)
+      assert.equal("***", tostring(got.a.c))
+      assert.equal("***", tostring(got.d.e))
+      assert.is_nil(got.f)
+      local whole = json.decode(('"%s"'):format(canary("c")), { secret = { "x" } })
+      assert.equal(canary("c"), whole)
+    end)
+
+    it("says what is not masked, and refuses what is no string", function()
+      local _, _, warnings = json.decode(doc('{"pin":"1234","x":""}'), { secret = { "pin", "x" } })
+      assert.equal("json pin is not masked in output: it is shorter than 6 bytes", warnings[1])
+      assert.equal(2, #warnings)
+      local got, err = json.decode(doc('{"pin":123456789}'), { secret = { "pin" } })
+      assert.is_nil(got)
+      assert.equal("EPARSE", err.code)
+      assert.equal("line 1, column 8: a secret is a string or null", err.message)
+      assert.error_matches(function()
+        json.decode(doc('{"a":"b"}'))
+      end, "name its secret values in option 'secret'")
+      assert.error_matches(function()
+        json.decode("{}", { secret = { "a..b" } })
+      end, "option 'secret': 'a..b' is no path")
+      assert.error_matches(function()
+        json.decode("{}", { secret = {} })
+      end, "at least one path")
+    end)
+
+    it("names no secret in an error", function()
+      for _, tail in ipairs({ "", '"', '","x":1,"x":2}', "\\q", '"]' }) do
+        local got, err = json.decode(doc('{"t":"' .. canary("bad") .. tail), { secret = { "t" } })
+        assert.is_nil(got)
+        assert.is_nil(tostring(err):find(canary("bad"), 1, true))
+      end
+    end)
   end)
 
   it("does not show in the arguments or the environment of a child", function()
