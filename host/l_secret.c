@@ -1,19 +1,17 @@
 /* pai.secret: handles. A handle says where its value came from and how long it is, never what it
  * is; other primitives open it in C. */
-#include "fs.h"
+#include "l_secret.h"
 #include "l_util.h"
 #include "mask.h"
 #include "secret.h"
+#include "secret_doc.h"
 #include "secret_dotenv.h"
 #include "term.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #define SECRET_MT "pai.secret"
 #define ASK_MT "pai.secret.ask"
@@ -62,7 +60,7 @@ int pai_secret_push_new(lua_State *L, const char *name, const void *data, size_t
   return 0;
 }
 
-static const pai_secret *check_secret(lua_State *L, int arg) {
+const pai_secret *pai_l_secret_check(lua_State *L, int arg) {
   const pai_secret *s = pai_secret_test(L, arg);
   if (s == NULL)
     luaL_typeerror(L, arg, SECRET_MT);
@@ -86,32 +84,47 @@ static int secret_concat(lua_State *L) {
 }
 
 static int l_name(lua_State *L) {
-  lua_pushstring(L, pai_secret_name(check_secret(L, 1)));
+  lua_pushstring(L, pai_secret_name(pai_l_secret_check(L, 1)));
   return 1;
 }
 
 static int l_len(lua_State *L) {
   size_t len;
-  pai_secret_data(check_secret(L, 1), &len);
+  pai_secret_data(pai_l_secret_check(L, 1), &len);
   lua_pushinteger(L, (lua_Integer)len);
   return 1;
 }
 
 static int l_equals(lua_State *L) {
-  const pai_secret *a = check_secret(L, 1), *b = check_secret(L, 2);
+  const pai_secret *a = pai_l_secret_check(L, 1), *b = pai_l_secret_check(L, 2);
   lua_pushboolean(L, pai_secret_equal(a, b));
   return 1;
 }
 
+// Two inputs may have one source, and each says for itself who gets the value.
+static int l_copy(lua_State *L) {
+  const pai_secret *s = pai_l_secret_check(L, 1);
+  size_t len;
+  pai_error err;
+  const char *value = pai_secret_data(s, &len);
+  pai_secret **box = new_box(L);
+  *box = pai_secret_new(pai_secret_name(s), value, len, &err);
+  return *box != NULL ? 1 : pai_l_raise(L, &err);
+}
+
+static int l_doubt(lua_State *L) {
+  lua_pushstring(L, pai_secret_doubt(pai_l_secret_check(L, 1)));
+  return 1;
+}
+
 static int l_masked(lua_State *L) {
-  lua_pushboolean(L, pai_secret_masked(check_secret(L, 1)));
+  lua_pushboolean(L, pai_secret_masked(pai_l_secret_check(L, 1)));
   return 1;
 }
 
 /* ---- where they come from ---- */
 
-// The handle is on top of the stack: returns it, and a warning if its value is not masked.
-static int with_warning(lua_State *L) {
+int pai_l_secret_warned(lua_State *L) {
   const pai_secret *s = pai_secret_test(L, -1);
   size_t len;
   if (pai_secret_masked(s))
@@ -133,31 +146,10 @@ static int l_from_env(lua_State *L) {
   const char *source = lua_pushfstring(L, "env %s", name);
   pai_secret **box = new_box(L);
   *box = pai_secret_new(source, value, strlen(value), &err);
-  return *box != NULL ? with_warning(L) : pai_l_fail(L, &err);
+  return *box != NULL ? pai_l_secret_warned(L) : pai_l_fail(L, &err);
 }
 
-// Reads the file into locked memory.
-static int read_locked(const char *path, pai_secret_buf *b, pai_error *err) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return pai_fs_error(err, errno, "open", path);
-  int rc;
-  ssize_t n = 1;
-  while ((rc = pai_secret_buf_reserve(b, 4096, err)) == 0 && n != 0) {
-    n = read(fd, b->data + b->len, 4096);
-    if (n < 0 && errno != EINTR) {
-      rc = pai_fs_error(err, errno, "read", path);
-      break;
-    }
-    b->len += n > 0 ? (size_t)n : 0;
-  }
-  close(fd);
-  if (rc < 0)
-    pai_secret_buf_free(b);
-  return rc;
-}
-
-static const char *check_path(lua_State *L) {
+const char *pai_l_secret_path(lua_State *L) {
   size_t len;
   const char *path = luaL_checklstring(L, 1, &len);
   luaL_argcheck(L, strlen(path) == len, 1, "a path has a NUL byte in it");
@@ -165,12 +157,12 @@ static const char *check_path(lua_State *L) {
 }
 
 static int l_from_file(lua_State *L) {
-  const char *path = check_path(L);
+  const char *path = pai_l_secret_path(L);
   const char *source = lua_pushfstring(L, "file %s", path);
   pai_secret **box = new_box(L);
   pai_secret_buf b = {0};
   pai_error err;
-  if (read_locked(path, &b, &err) < 0)
+  if (pai_secret_read_file(path, &b, &err) < 0)
     return pai_l_fail(L, &err);
   if (b.len == 0) {
     pai_secret_buf_free(&b);
@@ -178,7 +170,7 @@ static int l_from_file(lua_State *L) {
     return pai_l_fail(L, &err);
   }
   *box = pai_secret_buf_take(&b, source, true, &err);
-  return *box != NULL ? with_warning(L) : pai_l_fail(L, &err);
+  return *box != NULL ? pai_l_secret_warned(L) : pai_l_fail(L, &err);
 }
 
 typedef struct dotenv {
@@ -192,35 +184,46 @@ static int dotenv_gc(lua_State *L) {
   return 0;
 }
 
-// The table of handles is at index 3, the list of warnings at 4.
-static int add_entry(void *ud, const char *name, size_t name_len, const char *value,
-                     size_t value_len, pai_error *err) {
+// The names that are no secrets are at index 2, the handles at 4, the warnings at 5, the texts of
+// those names at 6.
+static int add_entry(void *ud, const pai_dotenv_entry *e, pai_error *err) {
   lua_State *L = ((dotenv *)ud)->L;
-  if (value_len == 0)
+  if (e->value_len == 0)
     return 0; // as if it were not there
-  lua_pushlstring(L, name, name_len);
+  lua_pushlstring(L, e->name, e->name_len);
+  lua_pushvalue(L, -1);
+  if (lua_rawget(L, 2) != LUA_TNIL) {
+    lua_pop(L, 1);
+    lua_pushlstring(L, e->value, e->value_len);
+    lua_rawset(L, 6);
+    return 0;
+  }
+  lua_pop(L, 1);
   const char *source = lua_pushfstring(L, "dotenv %s", lua_tostring(L, -1));
   pai_secret **box = new_box(L);
-  *box = pai_secret_new(source, value, value_len, err);
+  *box = pai_secret_new(source, e->value, e->value_len, err);
   if (*box == NULL)
     return PAI_E_NOMEM;
-  if (with_warning(L) == 2)
-    lua_rawseti(L, 4, (lua_Integer)lua_rawlen(L, 4) + 1);
+  if (pai_l_secret_warned(L) == 2)
+    lua_rawseti(L, 5, (lua_Integer)lua_rawlen(L, 5) + 1);
   lua_remove(L, -2);
-  lua_rawset(L, 3);
+  lua_rawset(L, 4);
   return 0;
 }
 
 static int l_from_dotenv(lua_State *L) {
-  const char *path = check_path(L);
+  const char *path = pai_l_secret_path(L);
   pai_error err;
-  lua_settop(L, 1);
+  lua_settop(L, 2);
+  if (lua_isnil(L, 2))
+    lua_newtable(L), lua_replace(L, 2);
+  luaL_checktype(L, 2, LUA_TTABLE);
   dotenv *d = lua_newuserdatauv(L, sizeof *d, 0);
   *d = (dotenv){.L = L};
   luaL_setmetatable(L, DOTENV_MT);
-  lua_newtable(L);
-  lua_newtable(L);
-  if (read_locked(path, &d->text, &err) < 0)
+  for (int i = 0; i < 3; i++)
+    lua_newtable(L);
+  if (pai_secret_read_file(path, &d->text, &err) < 0)
     return pai_l_fail(L, &err);
   int rc = pai_dotenv_parse(d->text.data, d->text.len, add_entry, d, &err);
   pai_secret_buf_free(&d->text);
@@ -229,7 +232,7 @@ static int l_from_dotenv(lua_State *L) {
     memcpy(why, err.message, sizeof why);
     pai_error_set(&err, PAI_E_PARSE, "\"%.120s\", %.100s", path, why);
   }
-  return rc < 0 ? pai_l_fail(L, &err) : 2;
+  return rc < 0 ? pai_l_fail(L, &err) : 3;
 }
 
 static int l_generate(lua_State *L) {
@@ -255,7 +258,7 @@ static int l_generate(lua_State *L) {
   }
   b.len = 2 * bytes;
   *box = pai_secret_buf_take(&b, "generated", false, &err);
-  return *box != NULL ? with_warning(L) : pai_l_fail(L, &err);
+  return *box != NULL ? pai_l_secret_warned(L) : pai_l_fail(L, &err);
 }
 
 typedef struct joined {
@@ -310,7 +313,7 @@ static int answered(lua_State *L, int status, lua_KContext ctx) {
     return pai_l_fail(L, &ask->err);
   pai_secret **box = new_box(L);
   *box = pai_secret_buf_take(&ask->line, "prompt", false, &ask->err);
-  return *box != NULL ? with_warning(L) : pai_l_fail(L, &ask->err);
+  return *box != NULL ? pai_l_secret_warned(L) : pai_l_fail(L, &ask->err);
 }
 
 static int l_prompt(lua_State *L) {
@@ -326,7 +329,8 @@ static int l_prompt(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"name", l_name}, {"len", l_len}, {"equals", l_equals}, {"masked", l_masked}, {NULL, NULL},
+    {"name", l_name},   {"len", l_len},   {"equals", l_equals}, {"masked", l_masked},
+    {"doubt", l_doubt}, {"copy", l_copy}, {NULL, NULL},
 };
 
 static const luaL_Reg functions[] = {
@@ -359,5 +363,6 @@ int luaopen_pai_secret(lua_State *L) {
   luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");
   luaL_newlib(L, functions);
+  pai_l_secret_sources(L);
   return 1;
 }

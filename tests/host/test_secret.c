@@ -3,6 +3,7 @@
 #include "harness.h"
 #include "mask.h"
 #include "secret.h"
+#include "secret_doc.h"
 #include "secret_dotenv.h"
 #include "secret_mem.h"
 
@@ -149,10 +150,9 @@ static void test_out_of_memory(void) {
 
 /* ---- .env ---- */
 
-static int add_line(void *ud, const char *name, size_t name_len, const char *value,
-                    size_t value_len, pai_error *err) {
+static int add_line(void *ud, const pai_dotenv_entry *e, pai_error *err) {
   (void)err;
-  return pai_buf_addf(ud, "%.*s=%.*s;", (int)name_len, name, (int)value_len, value);
+  return pai_buf_addf(ud, "%.*s=%.*s;", (int)e->name_len, e->name, (int)e->value_len, e->value);
 }
 
 // Whether text parses to want; want NULL: whether it is refused at this line.
@@ -189,6 +189,129 @@ static void test_dotenv(void) {
   CHECK(parses("A='x\ny'\nB='z' w", NULL, 3));
 }
 
+// Whether text becomes want when A is set to value (NULL: taken out); want NULL: it is refused and
+// the text is as before.
+static int edits(const char *text, const char *value, const char *want) {
+  pai_secret_buf b = {0};
+  pai_error err = {0};
+  CHECK(pai_secret_buf_add(&b, text, strlen(text), NULL) == 0);
+  int rc = pai_dotenv_edit(&b, "A", value, value != NULL ? strlen(value) : 0, &err);
+  const char *expected = want != NULL ? want : text;
+  int ok = (rc >= 0) == (want != NULL) && b.len == strlen(expected) &&
+           (b.len == 0 || memcmp(b.data, expected, b.len) == 0);
+  pai_secret_buf_free(&b);
+  return ok;
+}
+
+static void test_dotenv_edit(void) {
+  CHECK(edits("", "x", "A=x\n"));
+  CHECK(edits("B=1", "x", "B=1\nA=x\n"));
+  CHECK(edits("B=1\r\n", "x", "B=1\r\nA=x\r\n"));
+  CHECK(edits("\r\n\r", "x", "\r\n\r\nA=x\r\n"));
+  CHECK(edits("# c\nexport A = old # why\nB=2\n", "new", "# c\nexport A = new # why\nB=2\n"));
+  CHECK(edits("A='o\nld'\nB=2", "new", "A=new\nB=2"));
+  CHECK(edits("A= # why\n", "new", "A= new # why\n"));
+  CHECK(edits("A=1\nB=2\nA=3\n", "x", "B=2\nA=x\n"));
+  CHECK(edits("A=1\nB=2\nA=3\n#e", NULL, "B=2\n#e"));
+  CHECK(edits("B=2\n", NULL, "B=2\n"));
+  CHECK(edits("AB=2\n", "", "AB=2\nA=''\n"));
+  CHECK(edits("A=1\n", "a b$c#", "A='a b$c#'\n"));
+  CHECK(edits("A=1\n", "it's \\ $x\n", "A=\"it's \\\\ \\$x\\n\"\n"));
+  CHECK(edits("A=1\nno entry\n", "x", NULL));
+  pai_secret_buf b = {0};
+  CHECK(pai_dotenv_edit(&b, "A B", "x", 1, NULL) == PAI_E_ARG);
+  CHECK(pai_dotenv_edit(&b, "", "x", 1, NULL) == PAI_E_ARG);
+  CHECK(pai_dotenv_edit(&b, "A", "x\0y", 3, NULL) == PAI_E_ARG);
+  pai_secret_buf_free(&b);
+}
+
+/* ---- documents ---- */
+
+typedef int (*find_fn)(const char *text, size_t len, const char *const *keys, size_t count,
+                       pai_secret_buf *out, pai_error *err);
+
+// Whether "a.b" of text is want; want NULL: nothing; "!N" : refused at line N.
+static int finds(find_fn find, const char *text, const char *want) {
+  static const char *const keys[] = {"a", "b"};
+  pai_secret_buf out = {0};
+  pai_error err = {0};
+  char place[32];
+  int rc = find(text, strlen(text), keys, 2, &out, &err), ok;
+  if (want == NULL) {
+    ok = rc == 0 && out.len == 0;
+  } else if (want[0] == '!') {
+    snprintf(place, sizeof place, "line %s", want + 1);
+    ok = rc == PAI_E_PARSE && strncmp(err.message, place, strlen(place)) == 0;
+  } else {
+    ok = rc == 1 && out.len == strlen(want) && memcmp(out.data, want, out.len) == 0;
+  }
+  pai_secret_buf_free(&out);
+  return ok;
+}
+
+static void test_document_json(void) {
+  CHECK(finds(pai_doc_json, "{\"a\": {\"b\": \"x\"}}", "x"));
+  CHECK(finds(pai_doc_json, " {\"z\":[{}],\"a\":{\"c\":{\"b\":1},\"b\":\"x\\/\\u0041\"}}", "x/A"));
+  CHECK(finds(pai_doc_json, "{\"a\": {\"b\": true}}", "true"));
+  CHECK(finds(pai_doc_json, "{\"a\": {\"b\": null}}", NULL));
+  CHECK(finds(pai_doc_json, "{\"a\": {\"b\": \"\"}}", NULL));
+  CHECK(finds(pai_doc_json, "{\"a\": {}, \"b\": 1}", NULL));
+  CHECK(finds(pai_doc_json, "{\"a\": \"b\"}", NULL));
+  CHECK(finds(pai_doc_json, "[1]", NULL));
+  CHECK(finds(pai_doc_json, "{\"a\": {\"b\": [1]}}", "!1"));
+  CHECK(finds(pai_doc_json, "{\"a\":\n {\"b\" 1}}", "!2"));
+  CHECK(finds(pai_doc_json, "{\"a\": {\"b\": \"x", "!1"));
+  CHECK(finds(pai_doc_json, "{\"a\": {", "!1"));
+  CHECK(finds(pai_doc_json, "{", "!1"));
+}
+
+static void test_document_yaml(void) {
+  CHECK(finds(pai_doc_yaml, "a:\n  b: x\n", "x"));
+  CHECK(finds(pai_doc_yaml, "\xEF\xBB\xBF---\r\n# c\r\na: # c\r\n  b: x y # c\r\n", "x y"));
+  CHECK(finds(pai_doc_yaml, "c:\n  b: no\nd:\n- b: no\n- e\n'a':\n    \"b\": 'it''s'", "it's"));
+  CHECK(finds(pai_doc_yaml, "a:\n  c: {b: no}\n  d: |\n    b: no\n  b: \"x\\\"\\u00e9\\x41\"",
+              "x\"\xC3\xA9"
+              "A"));
+  CHECK(finds(pai_doc_yaml, "a:\n  b: http://x:1#y\n", "http://x:1#y"));
+  CHECK(finds(pai_doc_yaml, "a: null\nb: x\n", NULL));
+  CHECK(finds(pai_doc_yaml, "a:\nb: x\n", NULL));
+  CHECK(finds(pai_doc_yaml, "a:\n  b: null\n", NULL));
+  CHECK(finds(pai_doc_yaml, "a:\n  c: 1\nb: x\n", NULL));
+  CHECK(finds(pai_doc_yaml, "", NULL));
+  CHECK(finds(pai_doc_yaml, "a: {b: x}\n", "!1"));
+  CHECK(finds(pai_doc_yaml, "a:\n  b: |\n    x\n", "!2"));
+  CHECK(finds(pai_doc_yaml, "a:\n  b: x\n    y\n", "!2"));
+  CHECK(finds(pai_doc_yaml, "a:\n  b: \"x\n    y\"\n", "!2"));
+  CHECK(finds(pai_doc_yaml, "a:\n  b: *x\n", "!2"));
+  CHECK(finds(pai_doc_yaml, "a:\n\tb: x\n", "!2"));
+  CHECK(finds(pai_doc_yaml, "not a mapping\n", "!1"));
+  CHECK(finds(pai_doc_yaml, "{a: {b: x}}\n", "!1"));
+}
+
+static int doubted(const char *value) {
+  pai_secret *s = pai_secret_new("x", value, strlen(value), NULL);
+  int doubt = pai_secret_doubt(s) != NULL;
+  pai_secret_free(s);
+  return doubt;
+}
+
+static void test_doubt(void) {
+  static const char *const bad[] = {"<token>",  "ChangeMe1", "your-api-key", "${TOKEN}",
+                                    "aaaaaaaa", " lead",     "trail ",       "my_EXAMPLE_k"};
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    CHECK(doubted(bad[i]));
+  CHECK(!doubted("q8Zr-Lm2v.Wy5"));
+  CHECK(!doubted("first line\nsecond line\n")); // a key in several lines ends with one
+  pai_secret_buf b = {0};
+  CHECK(pai_secret_buf_add(&b, "dTpwYXNzOndvcmQ=", 16, NULL) == 0 && pai_doc_basic(&b, NULL) == 0);
+  CHECK(b.len == 9 && memcmp(b.data, "pass:word", 9) == 0);
+  pai_secret_buf_free(&b);
+  CHECK(pai_secret_buf_add(&b, "dTpw!", 5, NULL) == 0 && pai_doc_basic(&b, NULL) == PAI_E_PARSE);
+  pai_secret_buf_free(&b);
+  CHECK(pai_secret_buf_add(&b, "YWJj", 4, NULL) == 0 && pai_doc_basic(&b, NULL) == PAI_E_PARSE);
+  pai_secret_buf_free(&b);
+}
+
 int main(void) {
   RUN(test_locked_memory);
   RUN(test_wiped);
@@ -198,5 +321,9 @@ int main(void) {
   RUN(test_pieces);
   RUN(test_out_of_memory);
   RUN(test_dotenv);
+  RUN(test_dotenv_edit);
+  RUN(test_document_json);
+  RUN(test_document_yaml);
+  RUN(test_doubt);
   return finish();
 }

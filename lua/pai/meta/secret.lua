@@ -26,6 +26,14 @@ function handle:equals(other) end
 ---@return boolean
 function handle:masked() end
 
+---Another handle of the same value.
+---@return pai.secret.handle
+function handle:copy() end
+
+---Why the value is hardly the real one: "a placeholder", "with blanks around it", ...
+---@return string?
+function handle:doubt() end
+
 ---@param name string
 ---@return pai.secret.handle? handle
 ---@return string|pai.error|nil warning That it is not masked; or, without a handle, the error.
@@ -40,9 +48,52 @@ function secret.from_file(path) end
 ---The entries of a KEY=VALUE file. Nothing in it is executed, and no environment is set; entries
 ---without a value are left out.
 ---@param path string
+---@param plain? table<string, any> The names of what is no secret: given as text, not masked.
 ---@return table<string, pai.secret.handle>? handles
 ---@return string[]|pai.error warnings What is not masked; or the error (`EPARSE` with a line).
-function secret.from_dotenv(path) end
+---@return table<string, string>? texts
+function secret.from_dotenv(path, plain) end
+
+---Sets one entry of a KEY=VALUE file, or takes it out; all other lines and comments stay. The file
+---is written whole or not at all, with mode 0600.
+---@param path string
+---@param name string
+---@param value? pai.secret.handle nil takes it out.
+---@return integer? before How many entries of that name there were.
+---@return pai.error? err
+function secret.save_dotenv(path, name, value) end
+
+---Which text of a document; `json` or `yaml` is the path of keys to it.
+---@class pai.secret.document
+---@field json? string[]
+---@field yaml? string[] Block mappings, values on one line: as programs write it.
+---@field basic? boolean It is base64 of "user:password", of which the password is wanted.
+
+---One text of a file that holds secrets, such as Docker's config.json.
+---@param path string
+---@param opts pai.secret.document
+---@return pai.secret.handle? handle
+---@return string|pai.error|nil warning `ENOENT`: it is not there or null; `EPARSE` names the line.
+function secret.from_document(path, opts) end
+
+---The same for a field that is no secret.
+---@param path string
+---@param opts pai.secret.document
+---@return string? text
+---@return pai.error? err
+function secret.field(path, opts) end
+
+---One text out of a secret that is a document, such as the answer of a credential helper.
+---@param document pai.secret.handle
+---@param opts pai.secret.document
+---@return pai.secret.handle? handle
+---@return string|pai.error|nil warning
+function secret.pick(document, opts) end
+
+---Standard input to its end, less its last line end. `EPIPE`: there was nothing.
+---@return pai.secret.handle? handle
+---@return string|pai.error|nil warning
+function secret.from_stdin() end
 
 ---Asks on the terminal without showing what is typed.
 ---@param text? string
