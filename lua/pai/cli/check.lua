@@ -28,6 +28,9 @@ function M.look(prepared, opts)
     return node.step.checks ~= nil
   end)
   local red = #prepared.inputs.checks > 0
+  for _, warning in ipairs(prepared.inputs.warnings) do
+    out.stderr("warning: " .. warning .. "\n")
+  end
   for _, entry in ipairs(entries) do
     red = red or entry.state == "red" or entry.failed == true
   end

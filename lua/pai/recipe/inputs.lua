@@ -1,7 +1,9 @@
--- Typed inputs: what was given (key=value, --input), then the environment, then .env, then the
--- default. What is missing is one question that names exactly the missing values. Secrets are
--- opaque handles from the first moment and are recorded by their source.
+-- Typed inputs: what was given (key=value, --input), then the environment, then .env, for a secret
+-- the user's settings and store, then the default. What is missing is one question that names
+-- exactly the missing values. Secrets are opaque handles from the first moment and are recorded by
+-- their source.
 local err = require("pai.err")
+local sources = require("pai.secrets.sources")
 local text = require("pai.text")
 local values = require("pai.recipe.values")
 
@@ -11,7 +13,8 @@ local M = {}
 ---@field values table<string, any>
 ---@field record table<string, any> the same as plain data: a secret is { ["$secret"] = source }
 ---@field missing { name: string, type: string, env: string?, doc: string?, values: string[]? }[]
----@field checks table[] red checks (.env that breaks its rules)
+---@field checks table[] red checks (.env that breaks its rules, a command that fails)
+---@field warnings string[] secrets that are too short or too common to be masked
 ---@field demo table<string, boolean> names whose value is the default
 
 local SECRET_KEY <const> = "$secret"
@@ -37,26 +40,12 @@ function M.parse_file(body, what)
   return data
 end
 
----Opens a secret from its source: "env:NAME", "file:PATH", "dotenv:PATH#NAME".
+---Opens a secret from its source, as the journal names it.
 ---@param source string
 ---@return userdata? handle
----@return pai.Error? err
+---@return string|pai.Error|nil warning
 function M.open(source)
-  local secret = require("pai.secret")
-  local kind, rest = source:match("^(%a+):(.+)$")
-  if kind == "env" then
-    return secret.from_env(rest)
-  elseif kind == "file" then
-    return secret.from_file(rest)
-  elseif kind == "dotenv" then
-    local path, name = rest:match("^(.*)#([^#]*)$")
-    local handles, e = require("pai.recipe.dotenv").open(path)
-    if not handles then
-      return nil, e
-    end
-    return handles[name]
-  end
-  return nil
+  return sources.open(source)
 end
 
 local Resolver = {}
@@ -65,6 +54,11 @@ Resolver.__index = Resolver
 function Resolver:take_secret(name, handle, source)
   self.out.values[name] = handle
   self.out.record[name] = { [SECRET_KEY] = source }
+  if not handle:masked() then
+    local why =
+      "the secret %s (%s) is not masked in output: it is shorter than 6 bytes or too common"
+    table.insert(self.out.warnings, why:format(name, source))
+  end
 end
 
 function Resolver:given_secret(name, decl, raw)
@@ -73,12 +67,14 @@ function Resolver:given_secret(name, decl, raw)
     self:take_secret(name, source, "given")
     return
   end
-  local known = type(source) == "string" and source:find("^%a+:.+$")
-  if type(source) == "string" and source:find("^file:[^/]") then
+  if type(source) == "string" and source:find("^file:[^/~]") then
     source = "file:" .. values.read({ type = "path" }, source:sub(6), self.opts)
   end
   local handle, e
-  if known then
+  if source == "-" and not self.opts.resuming then
+    handle, e = require("pai.secret").from_stdin()
+    source = "stdin"
+  elseif sources.known(source) then
     handle, e = M.open(source)
   end
   if handle then
@@ -86,35 +82,63 @@ function Resolver:given_secret(name, decl, raw)
     return
   end
   if self.opts.resuming then
-    self:missing(name, decl)
+    self:missing(name, decl, e)
     return
   end
-  local env = decl.env and ("set " .. decl.env .. ", or ") or ""
-  local why = e and (": " .. e.message) or ""
-  local message = "%s: a secret is not given as a value%s; %spass %s=env:NAME or %s=file:PATH"
-  err.raise("EUSAGE", message:format(name, why, env, name, name))
-end
-
--- The handle that .env has for a variable. The file is looked at only when something asks for it.
-function Resolver:from_dotenv(variable)
-  if not self.dotenv then
-    local dotenv = require("pai.recipe.dotenv")
-    self.dotenv = dotenv.inspect(self.opts.cwd)
-    if self.dotenv.check then
-      self.out.checks[#self.out.checks + 1] = self.dotenv.check
-    elseif self.dotenv.exists then
-      local handles, e = dotenv.open(self.dotenv.path)
-      if not handles then
-        self.out.checks[#self.out.checks + 1] =
-          { name = ".env", state = "red", measured = e.message, expected = "KEY=VALUE lines" }
-      end
-      self.handles = handles
-    end
+  if e then
+    err.raise("EUSAGE", ("%s: %s"):format(name, e.message), { hint = e.hint })
   end
-  return self.handles and self.handles[variable]
+  local env = decl.env and ("set " .. decl.env .. ", or ") or ""
+  local message = "%s: a secret is not given as a value; %spass %s=env:NAME or %s=file:PATH"
+  err.raise("EUSAGE", message:format(name, env, name, name), {
+    hint = "other sources: pai help secret",
+  })
 end
 
-function Resolver:missing(name, decl)
+-- Where variables are looked for besides the environment. Files are opened only when something asks
+-- for them. What only plain inputs name is no secret: it is text and is not masked.
+function Resolver:look()
+  if not self.places then
+    local plain, secret = {}, {}
+    for _, decl in pairs(self.decls) do
+      if decl.env then
+        (decl.type == "secret" and secret or plain)[decl.env] = true
+      end
+    end
+    for variable in pairs(secret) do
+      plain[variable] = nil
+    end
+    self.places = require("pai.secrets.places").new(self.opts.cwd, {
+      plain = plain,
+      checks = self.out.checks,
+    })
+  end
+  return self.places
+end
+
+-- Looks for a secret by its variable. True: it was found.
+function Resolver:find_secret(name, decl)
+  local place = self:look():first(decl.env)
+  if not place then
+    return false
+  end
+  local handle, e = require("pai.secrets.places").open(decl.env, place)
+  if handle then
+    -- Another input may get the same value; who may have it is said for each handle.
+    self:take_secret(name, handle:copy(), place.source)
+    return true
+  end
+  table.insert(self.out.checks, {
+    name = decl.env,
+    state = "red",
+    measured = e.message,
+    expected = "a value from " .. place.source,
+    hint = e.hint or ("pai secret check " .. decl.env),
+  })
+  return false
+end
+
+function Resolver:missing(name, decl, why)
   local list = self.out.missing
   list[#list + 1] = {
     name = name,
@@ -122,6 +146,7 @@ function Resolver:missing(name, decl)
     env = decl.env,
     doc = decl.doc,
     values = decl.values,
+    why = why and why.message,
   }
 end
 
@@ -142,20 +167,19 @@ function Resolver:input(name, decl)
   elseif raw ~= nil then
     return self:set(name, decl, raw, self.opts.from_text[name])
   end
-  local from_env = decl.env and os.getenv(decl.env)
-  if from_env and from_env ~= "" then
-    if decl.type ~= "secret" then
+  if decl.env and decl.type == "secret" then
+    if self:find_secret(name, decl) then
+      return
+    end
+  elseif decl.env then
+    local from_env = os.getenv(decl.env)
+    if from_env and from_env ~= "" then
       return self:set(name, decl, from_env, true, " (from the environment: " .. decl.env .. ")")
     end
-    local handle = M.open("env:" .. decl.env)
-    if handle then
-      return self:take_secret(name, handle, "env:" .. decl.env)
-    end
-  end
-  if decl.type == "secret" and decl.env then
-    local handle = self:from_dotenv(decl.env)
-    if handle then
-      return self:take_secret(name, handle, ("dotenv:%s#%s"):format(self.dotenv.path, decl.env))
+    local file = self:look():dotenv()
+    if file.texts[decl.env] then
+      local where = (" (from %s: %s)"):format(file.path, decl.env)
+      return self:set(name, decl, file.texts[decl.env], true, where)
     end
   end
   if decl.default ~= nil then
@@ -183,8 +207,8 @@ function M.resolve(decls, given, opts)
       err.raise("EUSAGE", ("no input '%s'%s%s"):format(key, hint, hint == "" and known or ""))
     end
   end
-  local out = { values = {}, record = {}, missing = {}, checks = {}, demo = {} }
-  local self = setmetatable({ out = out, given = given, opts = opts }, Resolver)
+  local out = { values = {}, record = {}, missing = {}, checks = {}, warnings = {}, demo = {} }
+  local self = setmetatable({ out = out, given = given, opts = opts, decls = decls }, Resolver)
   for _, name in ipairs(names) do
     self:input(name, decls[name])
   end
@@ -208,7 +232,8 @@ function M.question(missing)
   for i, m in ipairs(missing) do
     local how = m.type
     if m.type == "secret" then
-      how = m.env and ("secret, set " .. m.env) or "secret"
+      how = m.env and ("secret, set %s or run `pai secret set %s`"):format(m.env, m.env) or "secret"
+      how = m.why and how .. "; " .. m.why or how
     elseif m.values then
       how = table.concat(m.values, " | ")
     end
@@ -223,7 +248,8 @@ end
 ---@param cwd string
 function M.prompt(inputs, decls, cwd)
   local left = {}
-  local self = setmetatable({ out = inputs, given = {}, opts = { cwd = cwd } }, Resolver)
+  local self =
+    setmetatable({ out = inputs, given = {}, opts = { cwd = cwd }, decls = decls }, Resolver)
   for _, m in ipairs(inputs.missing) do
     local label = ("%s%s: "):format(m.name, m.doc and " (" .. text.one_line(m.doc) .. ")" or "")
     if m.type == "secret" then

@@ -339,6 +339,9 @@ function M.run(prepared, opts)
     one:emit("run.start", start)
     one:emit("run.graph", { steps = graph.plain(prepared.graph) })
     say_origin(one, record)
+    for _, warning in ipairs(prepared.inputs.warnings) do
+      one:log(nil, warning, "warn")
+    end
     return one
   end)
   if not started then

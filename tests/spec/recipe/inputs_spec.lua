@@ -113,8 +113,8 @@ describe("inputs", function()
       there = { type = "string", default = "x" },
     })
     assert.are.equal(
-      "USER_INPUT_REQUIRED: flow (a | b); hf (secret, set PAI_SPEC_NO_SUCH_VARIABLE); "
-        .. "video (path): The clip.",
+      "USER_INPUT_REQUIRED: flow (a | b); hf (secret, set PAI_SPEC_NO_SUCH_VARIABLE or run "
+        .. "`pai secret set PAI_SPEC_NO_SUCH_VARIABLE`); video (path): The clip.",
       inputs.question(out.missing)
     )
   end)
@@ -133,6 +133,7 @@ describe("inputs", function()
 
   it("opens a secret from a file and records where it came from", function()
     local path = bench:write("token", "value-" .. require("pai.crypto").hex(8) .. "\n")
+    assert(fs.chmod(path, "0600"))
     local out = resolve({ hf = { type = "secret" } }, { hf = "file:token" })
     assert.are.equal("userdata", type(out.values.hf))
     assert.are.equal("***", tostring(out.values.hf))
@@ -195,10 +196,10 @@ describe("inputs", function()
     it("takes .env when the environment has nothing, and sets no environment", function()
       git("init", "-q")
       bench:write(".gitignore", ".env\n")
-      bench:write(".env", "HF_TOKEN=fromfile\nNGC_ORG=ignored\n")
+      bench:write(".env", "HF_TOKEN=fromfile\nNGC_ORG=mine\n")
       fs.chmod(bench.dir .. "/.env", "0600")
       local result, r, events = run()
-      assert.are.same({ n = 8, org = "none" }, result, r.stderr)
+      assert.are.same({ n = 8, org = "mine" }, result, r.stderr)
       local record = support.pick(events, "run.start")[1].inputs.hf
       assert.are.same({ ["$secret"] = "dotenv:" .. bench.dir .. "/.env#HF_TOKEN" }, record)
     end)

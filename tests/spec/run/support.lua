@@ -60,7 +60,11 @@ function Bench:pai(argv, opts)
   opts = opts or {}
   local command = { pai.exe }
   table.move(argv, 1, #argv, 2, command)
-  local env = { PAI_STATE = self.state, LC_ALL = "C.UTF-8" }
+  local env = {
+    PAI_STATE = self.state,
+    LC_ALL = "C.UTF-8",
+    XDG_CONFIG_HOME = self.root .. "/config", -- not the settings of whoever runs the tests
+  }
   for k, v in pairs(opts.env or {}) do
     env[k] = v
   end
@@ -85,7 +89,11 @@ end
 function Bench:start(argv, env)
   local command = { pai.exe }
   table.move(argv, 1, #argv, 2, command)
-  local all = { PAI_STATE = self.state, LC_ALL = "C.UTF-8" }
+  local all = {
+    PAI_STATE = self.state,
+    LC_ALL = "C.UTF-8",
+    XDG_CONFIG_HOME = self.root .. "/config",
+  }
   for k, v in pairs(env or {}) do
     all[k] = v
   end
