@@ -46,6 +46,9 @@ end
 local function unknown(command, word)
   local hint = text.did_you_mean(word, all_names(command))
   local full = command.parent and command.parent .. " " .. command.name or command.name
+  if command.private then
+    err.raise("EUSAGE", ("pai %s has no such option"):format(full), { hint = "pai help " .. full })
+  end
   err.raise("EUSAGE", ("pai %s has no option %s%s"):format(full, word, hint), {
     hint = "pai help " .. full,
   })

@@ -71,6 +71,15 @@ local function option_rows(command)
   return rows
 end
 
+-- Prose is wrapped; a line that begins with two spaces stays as it is.
+local function laid_out(doc)
+  local lines = {}
+  for line in (doc .. "\n"):gmatch("(.-)\n") do
+    lines[#lines + 1] = line:find("^  ") and line or text.wrap(line, 78)
+  end
+  return table.concat(lines, "\n")
+end
+
 ---The help of a command.
 ---@param command pai.cli.Command
 ---@param fd integer?
@@ -80,7 +89,7 @@ function M.command(command, fd)
   local usage = command.usage ~= "" and " " .. command.usage or ""
   parts[#parts + 1] = ("usage: %s%s\n"):format(full, usage)
   if command.doc then
-    parts[#parts + 1] = "\n" .. text.wrap(command.doc, 78) .. "\n"
+    parts[#parts + 1] = "\n" .. laid_out(command.doc) .. "\n"
   end
   if command.commands then
     local rows = {}

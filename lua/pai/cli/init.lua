@@ -20,6 +20,7 @@ M.COMMANDS = {
   "mcp",
   "skill",
   "exec",
+  "secret",
   "lua",
   "lint",
   "test",
@@ -49,6 +50,7 @@ local ALIASES <const> = { ["--help"] = "help", ["-h"] = "help", ["--version"] = 
 ---@field examples string[][]? { command line, what it does }
 ---@field commands pai.cli.Command[]? of a command that has its own
 ---@field raw boolean? what follows the first word or `--` belongs to somebody else
+---@field private boolean? messages do not repeat its arguments, which may hold a secret
 ---@field direct boolean? runs without the loop
 ---@field run fun(args: string[], opts: table): integer
 

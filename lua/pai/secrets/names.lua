@@ -66,6 +66,11 @@ function M.one(words)
     )
   elseif not words[1] then
     err.raise("EUSAGE", "missing NAME")
+  elseif #words[1] >= 20 and words[1]:find("%l") and words[1]:find("[%u%d]") then
+    -- Many tokens have the form of a name.
+    err.raise("EUSAGE", "that looks like a value; the name of the variable is wanted", {
+      hint = "if it is real, it is in the shell's history now: change it",
+    })
   elseif not M.is_name(words[1]) then
     err.raise("EUSAGE", "the name of a variable has letters, digits and _, such as HF_TOKEN")
   end
