@@ -98,10 +98,17 @@ static void mask(void) {
 static void secret(void) {
   fail_each("secret = require 'pai.secret' fs = require 'pai.fs' mask = require 'pai.mask'\n"
             "assert(fs.write(dir .. '/env', 'A=the-first-value\\nB=\"the second\"\\nC=x\\n'))\n"
-            "assert(fs.write(dir .. '/one', 'the-value-in-a-file\\n'))",
+            "assert(fs.write(dir .. '/one', 'the-value-in-a-file\\n'))\n"
+            "assert(fs.write(dir .. '/doc', '{\"a\": {\"b\": \"the\\\\u0020value\"}}'))",
             "local env, warnings = secret.from_dotenv(dir .. '/env') assert(env, warnings)\n"
             "local one = assert(secret.from_file(dir .. '/one'))\n"
             "local new = assert(secret.generate(16))\n"
+            "local doc = assert(secret.from_document(dir .. '/doc', {json = {'a', 'b'}}))\n"
+            "local whole = assert(secret.from_file(dir .. '/doc'))\n"
+            "local part = assert(secret.pick(whole, {json = {'a', 'b'}})):copy()\n"
+            "assert(secret.field(dir .. '/doc', {json = {'a', 'b'}}) == 'the value')\n"
+            "assert(part:equals(doc) and not part:doubt())\n"
+            "assert(secret.save_dotenv(dir .. '/saved', 'B', part))\n"
             "assert(not mask.text('the-value-in-a-file'):find('value'))\n"
             "return env.A:len() == 15 and one:equals(one) and #warnings == 1 and new:len() == 32");
 }

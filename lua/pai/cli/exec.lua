@@ -11,7 +11,8 @@ local M = {
   usage = "[--secret NAME ...] -- COMMAND [ARG ...]",
   doc = "Everything that the command prints goes through the masker, which knows the values of "
     .. "environment variables whose names look like secrets (…TOKEN, …KEY, …SECRET, …PASSWORD), "
-    .. "those named with --secret, and those of the .env file at the root of the git work tree. "
+    .. "those named with --secret, those of the .env file at the root of the git work tree, and "
+    .. "those of your own store (pai secret set --user). "
     .. "Standard input and signals are passed on, and so is the exit code; 125 is a fault of "
     .. "pai's, 126 a command that can't be run, 127 one that is not there. Output appears as it "
     .. "comes, a prompt too; with --json line by line.",
@@ -65,13 +66,11 @@ local function secrets(named)
       secret.from_env(name)
     end
   end
-  local dotenv = require("pai.recipe.dotenv")
-  local found = dotenv.inspect(require("pai.fs").cwd())
-  if found.check then
-    local check = found.check
+  local places = require("pai.secrets.places").new(require("pai.fs").cwd())
+  places:dotenv()
+  places:store()
+  for _, check in ipairs(places.checks) do
     out.stderr(("pai: not opened: %s; hint: %s\n"):format(check.measured, check.hint))
-  elseif found.exists then
-    dotenv.open(found.path)
   end
 end
 

@@ -84,6 +84,8 @@ function Reader:entry(name, raw)
     return self:fail(at .. ".command", "must be a list of arguments, such as [pass, show, name]")
   elseif kind ~= "command" and (type(value) ~= "string" or value == "") then
     return self:fail(at .. "." .. kind, "must be text")
+  elseif kind == "file" and not value:find("^~?/") then
+    return self:fail(at .. ".file", "must be an absolute path, or begin with ~/")
   elseif raw.timeout ~= nil and kind ~= "command" then
     return self:fail(at .. ".timeout", "is for a command only")
   elseif raw.timeout and not require("pai.duration").parse(raw.timeout) then

@@ -381,6 +381,51 @@ url: https://osmo.example.com
     end)
   end)
 
+  it("comes from whatever source an entry of the settings names", function()
+    local of = { other = value(), docker = value(), osmo = value(), file = value() }
+    put(home .. "/token", of.file .. "\n")
+    put(
+      home .. "/.docker/config.json",
+      ('{"auths":{"nvcr.io":{"auth":"%s"}}}'):format(crypto.base64_encode("u:" .. of.docker))
+    )
+    local body = "url: https://osmo.example.com\ntoken_login:\n  refresh_token: %s\n"
+    put(config .. "/osmo/login.yaml", body:format(of.osmo))
+    for entry, expected in pairs({
+      ["{env: OTHER}"] = of.other,
+      ["{docker: nvcr.io}"] = of.docker,
+      ["{osmo: refresh_token}"] = of.osmo,
+      ["{file: ~/token}"] = of.file,
+    }) do
+      settings("secrets:\n  CANARY: " .. entry .. "\n")
+      local r = run(nil, { OTHER = of.other })
+      assert_is(expected, r)
+      assert.equal("settings:CANARY", r.source)
+    end
+    settings("secrets:\n  CANARY: {env: NONE_SUCH}\n")
+    assert_refused("the environment variable NONE_SUCH is not set", run())
+  end)
+
+  it("is asked for on a terminal without echo", function()
+    local secret = value()
+    local command = { "/usr/bin/python3", fs.cwd() .. "/tests/spec/cli/pty_ask.py", "s: " }
+    table.move({ require("pai").exe, "run", "./r.lua", "--plain" }, 1, 4, #command + 1, command)
+    local r = assert(exec.run(command, {
+      cwd = bench.dir,
+      env = { HOME = home, XDG_CONFIG_HOME = "", PAI_STATE = bench.state, TERM = "dumb" },
+      stdin = secret .. "\n",
+      timeout = "60s",
+      accept = "any",
+    }))
+    assert.equal(0, r.code, r.stdout)
+    check_clean(r)
+    local id = assert(fs.list(bench.state .. "/runs"))[1]
+    local events =
+      support.events(assert(fs.read(bench.state .. "/runs/" .. id .. "/journal.jsonl")))
+    assert.same({ ["$secret"] = "prompt" }, support.pick(events, "run.start")[1].inputs.s)
+    local done = support.pick(events, "step.done", "a")[1]
+    assert.equal(crypto.sha256(secret), done.result.digest)
+  end)
+
   describe("with settings that break the rules", function()
     local token = "tok-" .. crypto.hex(8)
     local broken = {
@@ -395,7 +440,8 @@ url: https://osmo.example.com
       { "secrets:\n  CANARY: {command: []}\n", "must be a list of arguments" },
       { "secrets:\n  CANARY: {command: [a, 1]}\n", "must be a list of arguments" },
       { "secrets:\n  CANARY: {file: 5}\n", "must be text" },
-      { "secrets:\n  CANARY: {file: a, timeout: 5s}\n", "is for a command only" },
+      { "secrets:\n  CANARY: {file: a}\n", "must be an absolute path" },
+      { "secrets:\n  CANARY: {file: /a, timeout: 5s}\n", "is for a command only" },
       { "secrets:\n  CANARY: {command: [a], timeout: soon}\n", "must be a duration" },
       { "secrets:\n  CAN-ARY: {file: a}\n", "letters, digits and _" },
       { "secrets: [a]\n", "must be a map" },
