@@ -375,5 +375,8 @@ const char *pai_secret_doubt(const pai_secret *s) {
     return "one character over and over";
   if (len > 0 && (strchr(" \t\r\n", p[0]) != NULL || strchr(" \t\r", p[len - 1]) != NULL))
     return "with blanks around it";
-  return NULL;
+  // A key or a JSON document has lines; a password store often puts notes below the password.
+  const char *newline = len > 0 ? memchr(p, '\n', len) : NULL;
+  bool document = len > 0 && (*p == '{' || *p == '-');
+  return newline != NULL && newline + 1 < p + len && !document ? "of several lines" : NULL;
 }

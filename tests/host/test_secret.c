@@ -301,7 +301,9 @@ static void test_doubt(void) {
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
     CHECK(doubted(bad[i]));
   CHECK(!doubted("q8Zr-Lm2v.Wy5"));
-  CHECK(!doubted("first line\nsecond line\n")); // a key in several lines ends with one
+  CHECK(doubted("first line\nsecond line\n"));
+  CHECK(!doubted("{\n \"a\": 1\n}\n"));
+  CHECK(!doubted("q8Zr-Lm2v.Wy5\n"));
   pai_secret_buf b = {0};
   CHECK(pai_secret_buf_add(&b, "dTpwYXNzOndvcmQ=", 16, NULL) == 0 && pai_doc_basic(&b, NULL) == 0);
   CHECK(b.len == 9 && memcmp(b.data, "pass:word", 9) == 0);

@@ -41,7 +41,7 @@ local function look(found, name, decl)
   local also = #all > 1 and ", before " .. all[2].source or ""
   local measured = ("%s, %s%s"):format(names.length_class(handle), where, also)
   local doubt = handle:doubt()
-  if doubt and doubt:find("blanks", 1, true) then
+  if doubt and (doubt:find("^with") or doubt:find("^of")) then
     return report(name, "warn", measured .. ", " .. doubt, set)
   elseif doubt then
     return report(name, "red", ("%s: it is %s"):format(measured, doubt), set)

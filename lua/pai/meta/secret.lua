@@ -30,7 +30,7 @@ function handle:masked() end
 ---@return pai.secret.handle
 function handle:copy() end
 
----Why the value is hardly the real one: "a placeholder", "with blanks around it", ...
+---Why the value is hardly the real one: "a placeholder", "of several lines", ...
 ---@return string?
 function handle:doubt() end
 

@@ -328,7 +328,14 @@ describe("pai secret", function()
     it("opens each and is red for what is missing, a placeholder or broken", function()
       git("init", "-q")
       put(bench.dir .. "/.gitignore", "/.env\n", "0644")
-      put(env_file, ("GOOD=%s\nPLACE=your-token-here\nBLANK=' %s'\n"):format(value(), value()))
+      put(
+        env_file,
+        ("GOOD=%s\nPLACE=your-token-here\nBLANK=' %s'\nNOTES='%s\nuser: me'\n"):format(
+          value(),
+          value(),
+          value()
+        )
+      )
       put(
         home .. "/.config/pai/settings.yaml",
         ("secrets:\n  BAD: {command: ['false']}\n  OK: {command: [echo, %s]}\n"):format(
@@ -341,6 +348,7 @@ describe("pai secret", function()
       assert.matches("ok +GOOD: 16 to 31 bytes", r.stdout)
       assert.matches("red +PLACE: .*a placeholder.*pai secret set PLACE", r.stdout)
       assert.matches("warn +BLANK: .*blanks around it", r.stdout)
+      assert.matches("warn +NOTES: .*of several lines", r.stdout)
       assert.matches("red +BAD: .*ended with exit code 1", r.stdout)
       assert.matches("ok +OK: 6 to 15 bytes", r.stdout)
       assert.equal(0, pai({ "check", "GOOD", "OK" }).code)
