@@ -16,7 +16,7 @@ LIB := $(BUILD)/lib/pai
 
 # Capabilities with a heavy library behind them: NAME is built from host/NAME*.c and host/l_NAME.c
 # into lib/pai/NAME.so. They link neither liblua nor the host: both come from the executable.
-MODULES := http serve db crypto yaml sign ws
+MODULES := http serve db crypto yaml sign ws scan
 PKG_http := libcurl
 PKG_serve := libmicrohttpd
 PKG_db := sqlite3
@@ -24,6 +24,7 @@ PKG_crypto := libcrypto
 PKG_yaml := yaml-0.1
 PKG_sign := libcrypto yaml-0.1
 PKG_ws := libcurl libcrypto
+PKG_scan := libpcre2-8
 
 LUA_CFLAGS = $(shell pkg-config --cflags lua5.4)
 LUA_STATIC = $(shell pkg-config --variable=libdir lua5.4)/liblua5.4.a

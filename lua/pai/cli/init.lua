@@ -21,6 +21,7 @@ M.COMMANDS = {
   "skill",
   "exec",
   "secret",
+  "scan",
   "lua",
   "lint",
   "test",

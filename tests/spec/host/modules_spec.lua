@@ -12,6 +12,7 @@ local modules = {
   sign = "libcrypto",
   ws = "libcurl",
   yaml = "libyaml",
+  scan = "libpcre2-8",
 }
 
 local function path_of(name)

@@ -1,0 +1,323 @@
+-- Rules for the keys of clouds: Azure, AWS, Google. What a field means: pai.scan.rules.
+local p = require("pai.scan.parts")
+local L, R, LB, RB, SEP <const> = p.L, p.R, p.LB, p.RB, p.SEP
+local SEC <const> = "Microsoft's identifiable keys, "
+
+-- A digit, "Q~", and any character of the rest.
+local CLIENT_SECRET <const> = {}
+for digit = 0, 9 do
+  p.add(CLIENT_SECRET, p.after(digit .. "Q~", p.ALNUM .. "_~.-"))
+end
+
+-- A key with a fixed signature at a fixed place.
+local function identifiable(id, what, signature, ahead, tail, source)
+  return {
+    id = id,
+    severity = "high",
+    description = what,
+    source = SEC .. source,
+    exact = true,
+    keywords = signature,
+    before = ahead,
+    pattern = LB .. ("([A-Za-z0-9+/]{%d}"):format(ahead) .. tail .. ")" .. RB,
+    entropy = 4.0,
+    shown = 4,
+  }
+end
+
+return {
+  identifiable(
+    "azure-storage-key",
+    "Azure Storage account key",
+    { "+ASt" },
+    76,
+    "\\+ASt[A-Za-z0-9+/]{5}[AQgw]==",
+    "SEC101/152"
+  ),
+  identifiable(
+    "azure-cosmos-key",
+    "Azure Cosmos DB key",
+    { "ACDb" },
+    76,
+    "ACDb[A-Za-z0-9+/]{5}[AQgw]==",
+    "SEC101/160"
+  ),
+  identifiable(
+    "azure-batch-key",
+    "Azure Batch account key",
+    { "+ABa" },
+    76,
+    "\\+ABa[A-Za-z0-9+/]{5}[AQgw]==",
+    "SEC101/163"
+  ),
+  identifiable(
+    "azure-apim-key",
+    "Azure API Management key",
+    { "APIM" },
+    76,
+    "APIM[A-Za-z0-9+/]{5}[AQgw]==",
+    "SEC101/181"
+  ),
+  identifiable(
+    "azure-redis-key",
+    "Azure Cache for Redis key",
+    { "AzCa" },
+    33,
+    "AzCa[A-P][A-Za-z0-9+/]{5}=",
+    "SEC101/154"
+  ),
+  identifiable(
+    "azure-messaging-key",
+    "Azure Service Bus, Event Hubs or Relay key",
+    { "+ASb", "+AEh", "+ARm" },
+    33,
+    "\\+A(?:Sb|Eh|Rm)[A-Za-z0-9+/]{6}=",
+    "SEC101/171-173"
+  ),
+  identifiable(
+    "azure-iot-key",
+    "Azure IoT Hub or Device Provisioning key",
+    { "AIoT" },
+    33,
+    "AIoT[A-Za-z0-9+/]{6}=",
+    "SEC101/178"
+  ),
+  identifiable(
+    "azure-acr-key",
+    "Azure Container Registry key",
+    { "+ACR" },
+    42,
+    "\\+ACR[A-D][A-Za-z0-9+/]{5}",
+    "SEC101/176"
+  ),
+  identifiable(
+    "azure-search-key",
+    "Azure AI Search key",
+    { "AzSe" },
+    42,
+    "AzSe[A-D][A-Za-z0-9]{5}",
+    "SEC101/166"
+  ),
+  {
+    id = "azure-function-key",
+    severity = "high",
+    description = "Azure Functions key",
+    source = SEC .. "SEC101/158",
+    exact = true,
+    keywords = { "AzFu" },
+    before = 44,
+    pattern = LB .. "([A-Za-z0-9_-]{44}AzFu[A-Za-z0-9_-]{5}[AQgw]==)" .. RB,
+    entropy = 4.0,
+    shown = 4,
+  },
+  {
+    id = "azure-cask-key",
+    severity = "high",
+    description = "Azure AI Services, OpenAI or Cognitive key of 2024 or later",
+    source = SEC .. "SEC101/200-245",
+    exact = true,
+    keywords = { "JQQJ9" },
+    before = 52,
+    pattern = "(?<![A-Za-z0-9])([A-Za-z0-9]{52}JQQJ9[9DH][A-Za-z0-9][A-L][A-Za-z0-9]{16}[A-Za-z]"
+      .. "[A-Za-z0-9]{7}(?:[A-Za-z0-9]{2}==)?)(?![A-Za-z0-9])",
+    entropy = 4.0,
+    shown = 4,
+  },
+  {
+    id = "azure-devops-pat",
+    severity = "high",
+    description = "Azure DevOps personal access token",
+    source = "Azure DevOps documentation: 84 characters with AZDO before the last four",
+    exact = true,
+    keywords = { "AZDO" },
+    before = 76,
+    pattern = "(?<![A-Za-z0-9])([A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4})(?![A-Za-z0-9])",
+    entropy = 4.0,
+    shown = 4,
+  },
+  {
+    id = "azure-client-secret",
+    severity = "high",
+    description = "Microsoft Entra application secret",
+    source = SEC .. "SEC101/156",
+    keywords = CLIENT_SECRET,
+    before = 3,
+    pattern = "(?<![A-Za-z0-9_~.+/-])([A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34})"
+      .. "(?![A-Za-z0-9_~.+/-])",
+    entropy = 3.0,
+    shown = 4,
+  },
+  {
+    id = "azure-b64-88-key",
+    label = true,
+    severity = "high",
+    description = "64-byte key beside a label such as account_key",
+    source = "Azure Storage REST documentation: shared keys are 64 bytes in base64",
+    keywords = p.KEY,
+    near = { "account", "access", "storage", "primary", "secondary", "shared" },
+    pattern = [=[(?i:.key)["' ]{0,3}[:=][ "']{0,4}([A-Za-z0-9+/]{86}==)]=],
+    entropy = 4.0,
+    shown = 4,
+  },
+  {
+    id = "azure-connection-string",
+    label = true,
+    severity = "high",
+    description = "key in an Azure connection string",
+    source = "Azure documentation: connection strings of Storage, Service Bus, App Configuration",
+    keywords = { "AccountKey", "SharedAccessKey", "SharedSecretValue" },
+    pattern = "(?i:AccountKey|SharedAccessKey|SharedSecretValue)[ ]{0,2}=[ ]{0,2}"
+      .. "([A-Za-z0-9+/]{32,100}={0,2})(?![A-Za-z0-9+/=])",
+    entropy = 3.5,
+    shown = 4,
+  },
+  {
+    id = "azure-sas-signature",
+    severity = "high",
+    description = "signature of an Azure shared access signature",
+    source = "Azure Storage documentation: sig is a base64 HMAC-SHA256, percent-encoded",
+    keywords = { "sig=", "sig%3d" },
+    pattern = "(?<![A-Za-z0-9_])(?i:sig)(?:=|%3[dD])([A-Za-z0-9%+/]{40,129}(?:=|%3[dD]))",
+    entropy = 3.5,
+    shown = 4,
+  },
+  {
+    id = "azure-cognitive-key-32",
+    label = true,
+    severity = "medium",
+    description = "32 hex digits beside a label such as AZURE_OPENAI_API_KEY",
+    source = "Azure AI Services documentation: keys of accounts made before 2024",
+    keywords = p.KEY,
+    near = { "azure", "cognitive", "foundry", "openai", "api" },
+    pattern = [=[(?i:.key)["' ]{0,3}[:=][ "']{0,4}([0-9a-f]{32})(?![0-9A-Za-z])]=],
+    entropy = 3.0,
+    shown = 4,
+  },
+  {
+    id = "entra-refresh-token",
+    severity = "high",
+    description = "Microsoft Entra refresh token",
+    source = "the form of tokens that the platform issues: version, then .A ... .Ag",
+    exact = true,
+    keywords = p.join(
+      p.after("0.A", p.ALNUM .. "_-"),
+      p.after("1.A", p.ALNUM .. "_-"),
+      p.after("0.A", p.ALNUM:upper()),
+      p.after("1.A", p.ALNUM:upper())
+    ),
+    pattern = L .. "([01]\\.A[A-Za-z0-9_-]{50,2000}(?:\\.[0-9])?\\.Ag[A-Za-z0-9_-]{250,4000})",
+    entropy = 4.0,
+    shown = 4,
+  },
+  {
+    id = "aws-access-key-id",
+    severity = "high",
+    description = "AWS access key id",
+    source = "AWS IAM documentation: unique identifiers",
+    exact = true,
+    keywords = p.join({ "AKIA", "ASIA", "ABIA", "ACCA" }, p.after("A3T", p.ALNUM:upper())),
+    pattern = "(?<![A-Za-z0-9])((?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z2-7]{16})(?![A-Za-z0-9])",
+    entropy = 3.0,
+    shown = 4,
+  },
+  {
+    id = "aws-secret-key",
+    label = true,
+    severity = "high",
+    description = "40 characters beside a label such as aws_secret_access_key",
+    source = "AWS IAM documentation: access keys; S3-compatible stores use the same form",
+    keywords = { "secret", "access_key", "access-key", "accesskey" },
+    pattern = "(?i:secret|access)[A-Za-z0-9_. -]{0,16}(?i:key)"
+      .. [=[["' ]{0,3}(?:=>|[:=])[ "']{0,4}([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])]=],
+    entropy = 4.0,
+    shown = 4,
+  },
+  {
+    id = "s3-secret",
+    label = true,
+    severity = "high",
+    description = "40 characters beside a secret of AWS, MinIO or another S3 store",
+    source = "AWS IAM documentation: access keys; S3-compatible stores use the same form",
+    keywords = { "secret", "access" },
+    near = { "aws", "amazon", "s3", "minio" },
+    pattern = "(?i:secret|access)[A-Za-z0-9_. -]{0,12}"
+      .. [=[["' ]{0,3}(?:=>|[:=])[ "']{0,4}([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])]=],
+    entropy = 4.0,
+    shown = 4,
+  },
+  {
+    id = "aws-session-token",
+    severity = "high",
+    description = "AWS session token",
+    source = "AWS STS documentation; the tokens begin with FwoG, FQoG or IQoJ",
+    exact = true,
+    keywords = { "FwoG", "FQoG", "IQoJ" },
+    pattern = LB .. "((?:FwoG|FQoG|IQoJ)[A-Za-z0-9+/]{100,2000}={0,2})" .. RB,
+    entropy = 4.5,
+    shown = 4,
+  },
+  {
+    id = "aws-bedrock-key",
+    severity = "high",
+    description = "AWS Bedrock API key",
+    source = "AWS Bedrock documentation: long-term keys begin with ABSK",
+    exact = true,
+    keywords = { "ABSK" },
+    pattern = LB .. "(ABSK[A-Za-z0-9+/]{109,269}={0,2})" .. RB,
+    entropy = 4.0,
+    shown = 4,
+  },
+  {
+    id = "gcp-api-key",
+    severity = "high",
+    description = "Google API key",
+    source = "Google Cloud documentation: API keys",
+    exact = true,
+    keywords = { "AIza" },
+    pattern = L .. "(AIza[A-Za-z0-9_-]{35})" .. R,
+    entropy = 3.5,
+    shown = 4,
+  },
+  {
+    id = "gcp-oauth-client-secret",
+    severity = "high",
+    description = "Google OAuth client secret",
+    source = "Google identity documentation: client secrets begin with GOCSPX-",
+    exact = true,
+    keywords = { "GOCSPX-" },
+    pattern = L .. "(GOCSPX-[A-Za-z0-9_-]{28})" .. R,
+    entropy = 3.5,
+    shown = 4,
+  },
+  {
+    id = "gcp-access-token",
+    severity = "high",
+    description = "Google OAuth access token",
+    source = "Google identity documentation: access tokens begin with ya29.",
+    exact = true,
+    keywords = { "ya29." },
+    pattern = "(?<![A-Za-z0-9_.-])(ya29\\.[A-Za-z0-9_-]{30,1024})" .. R,
+    entropy = 3.5,
+    shown = 4,
+  },
+  {
+    id = "gcp-refresh-token",
+    severity = "high",
+    description = "Google OAuth refresh token",
+    source = "Google identity documentation: refresh tokens begin with 1//0",
+    keywords = { "1//0" },
+    pattern = "(?<![A-Za-z0-9_./-])(1//0[A-Za-z0-9_-]{40,250})" .. R,
+    entropy = 3.5,
+    shown = 4,
+  },
+  {
+    id = "gcp-service-account-key-id",
+    severity = "medium",
+    description = "id of a Google service account's key: the file holds the key too",
+    source = "Google Cloud documentation: service account key files",
+    keywords = { "private_key_id" },
+    pattern = "(?i:private_key_id)" .. SEP .. "([0-9a-f]{40})(?![0-9a-f])",
+    entropy = 3.0,
+    shown = 4,
+  },
+}
