@@ -2,10 +2,13 @@
 local err = require("pai.err")
 local flow = require("pai.engine.flow")
 local fs = require("pai.fs")
+local gpu = require("pai.engine.gpu")
 local group = require("pai.engine.group")
+local json = require("pai.json")
 local logs = require("pai.engine.logs")
 local status = require("pai.engine.status")
 local task = require("pai.task")
+local wire = require("pai.engine.wire")
 
 local M = {}
 
@@ -15,14 +18,19 @@ local DEFAULT_TIMEOUT <const> = 60 * 86400
 -- How often queue time-outs are looked at while something is queued.
 local QUEUE_CHECK <const> = "1s"
 
--- Groups looked at in one pass; the first that does not fit ends it.
-local CANDIDATES <const> = 32
+-- Groups looked at in one go; more are when all of these could start or wait for GPUs only.
+local CANDIDATES <const> = 8
 
 ---@class pai.engine.Engine
 ---@field store pai.engine.Store
 ---@field paths table root, real_root, runs, socket, log
 ---@field sandbox {kind: string, reason: string?}
 ---@field cores integer
+---@field memory number GiB that tasks may ask for
+---@field gpus pai.engine.Gpu[]
+---@field taken table<integer, boolean> GPUs in use by index
+---@field busy {cpu: integer, memory: number} what the groups under way have asked for
+---@field pools table<string, pai.engine.Pool>
 ---@field runs table<integer, pai.engine.Run> groups under way by seq
 ---@field stopping string? why
 local Engine = {}
@@ -76,6 +84,14 @@ local function finalise(self, id, final)
   end
   self.logs:finish(id)
   fs.remove(fs.join(self:run_dir(id), "tasks"), { recursive = true })
+  -- A run that has ended does not change any more: lists of thousands take its entry as text.
+  local w = self.store:workflow(id)
+  self.store:run(
+    "UPDATE workflows SET entry = ?, entry_base = ? WHERE seq = ?",
+    json.encode(wire.entry(self, w, w.end_time)),
+    self.base_url,
+    w.seq
+  )
 end
 
 ---Does what follows from a committed change.
@@ -100,10 +116,11 @@ function Engine:kick()
 end
 
 local QUEUED <const> = [[
-  SELECT g.seq, g.cpu, g.workflow FROM groups g JOIN workflows w ON w.seq = g.workflow
+  SELECT g.seq, g.cpu, g.gpu, g.memory, g.workflow
+  FROM groups g JOIN workflows w ON w.seq = g.workflow
   WHERE g.status = 'SCHEDULING'
   ORDER BY CASE w.priority WHEN 'HIGH' THEN 0 WHEN 'NORMAL' THEN 1 ELSE 2 END, w.seq, g.seq
-  LIMIT ?]]
+  LIMIT ? OFFSET ?]]
 
 local function expire_queued(self)
   local now = self.store:now()
@@ -141,28 +158,38 @@ local function give_up(self, row, fault)
   )
 end
 
----Gives back the cores of a group: what is left of it is no more than transfers.
+---Gives back what a group has asked for: what is left of it is no more than transfers.
 ---@param run pai.engine.Run
 function Engine:release(run)
-  if run.cpu then
-    self.busy_cpu = self.busy_cpu - run.cpu
-    run.cpu = nil
+  local held = run.held
+  if held then
+    run.held = nil
+    self.busy.cpu = self.busy.cpu - held.cpu
+    self.busy.memory = self.busy.memory - held.memory
+    for _, index in ipairs(held.gpus) do
+      self.taken[index] = nil
+    end
     self:kick()
   end
 end
 
-local function start_group(self, seq, cpu)
+local function start_group(self, g, gpus)
+  local seq = g.seq
   if not flow.claim(self.store, seq) then
     return
   end
   local row = self.store:row("SELECT * FROM groups WHERE seq = ?", seq)
-  local made, run = pcall(group.new, self, row)
+  local made, run = pcall(group.new, self, row, gpus)
   if not made then
     return give_up(self, row, run)
   end
   self.runs[seq] = run
-  self.busy_cpu = self.busy_cpu + cpu
-  run.cpu = cpu
+  run.held = { cpu = g.cpu, memory = g.memory, gpus = gpus }
+  self.busy.cpu = self.busy.cpu + g.cpu
+  self.busy.memory = self.busy.memory + g.memory
+  for _, index in ipairs(gpus) do
+    self.taken[index] = true
+  end
   task.spawn(function()
     local ok, fault = pcall(run.execute, run)
     self.runs[seq] = nil
@@ -174,21 +201,39 @@ local function start_group(self, seq, cpu)
   end)
 end
 
+-- A group that asks for more than there is runs alone.
+local function fits(self, g)
+  local busy = self.busy
+  return busy.cpu == 0 or (busy.cpu + g.cpu <= self.cores and busy.memory + g.memory <= self.memory)
+end
+
 ---One look at the queue: starts what fits, the oldest of the highest priority first. A group that
----does not fit holds back those behind it, so that it is not overtaken for ever.
+---does not fit holds back those behind it, so that it is not overtaken for ever; one that waits for
+---GPUs holds back only those that want some, too.
 ---@return boolean waiting whether groups stay queued
 function Engine:pass()
   if task.now() >= self.queue_check then
     expire_queued(self)
     self.queue_check = task.now() + 1000
   end
-  for _, g in ipairs(self.store:rows(QUEUED, CANDIDATES)) do
-    if self.busy_cpu > 0 and self.busy_cpu + g.cpu > self.cores then
-      return true
+  local skipped, starved = 0, false
+  while true do
+    local rows = self.store:rows(QUEUED, CANDIDATES, skipped)
+    for _, g in ipairs(rows) do
+      if not fits(self, g) then
+        return true
+      end
+      local gpus = not (starved and g.gpu > 0) and gpu.find(self.gpus, self.taken, g.gpu)
+      if gpus then
+        start_group(self, g, gpus)
+      else
+        starved, skipped = true, skipped + 1
+      end
     end
-    start_group(self, g.seq, g.cpu)
+    if #rows < CANDIDATES then
+      return skipped > 0
+    end
   end
-  return self.store:row("SELECT 1 AS one FROM groups WHERE status = 'SCHEDULING' LIMIT 1") ~= nil
 end
 
 ---Ends groups that are under way in the store but not here: what a fault, such as a full disk at
@@ -278,11 +323,14 @@ end
 function M.new(fields)
   local self = setmetatable(fields, Engine)
   self.runs = {}
-  self.busy_cpu = 0
+  self.busy = { cpu = 0, memory = 0 }
+  self.taken = {}
+  self.secrets = {}
+  self.logins = {}
+  self.timeout = M.timeout
   self.queue_check = 0
   self.wake = task.event()
   self.last_activity = task.now()
-  self.timeouts = { exec = M.timeout, queue = M.timeout }
   self.logs = logs.new(function(id)
     return self:run_dir(id)
   end)

@@ -155,7 +155,7 @@ local function filtered(input, scratch, note)
 end
 
 ---Makes an input visible to a task: a read-only bind, or a copy where there is no sandbox.
----@param kind "bubblewrap"|"plain"
+---@param kind "bubblewrap"|"plain"|"container"
 ---@param input pai.engine.Input
 ---@param scratch string a path for a filtered copy
 ---@param note fun(text: string)
@@ -222,10 +222,10 @@ end
 
 ---The mark that tells one task's unfinished uploads from others'.
 ---@param row table row of the task
----@param index integer of the output
+---@param index integer|string of the output
 ---@return string
 function M.mark(row, index)
-  return ("%s-%d"):format(row.uuid:sub(1, 12), index)
+  return ("%s-%s"):format(row.uuid:sub(1, 12), index)
 end
 
 ---The name under which an upload is put together before it is renamed.
@@ -256,6 +256,26 @@ end
 function M.empty(dir)
   local names = fs.list(dir)
   return names == nil or #names == 0
+end
+
+---Puts a folder's content at a url of a task's. Raises EROOTS and what upload raises. This and
+---M.allowed are all that knows what kinds of urls there are.
+---@param engine pai.engine.Engine
+---@param url string
+---@param from string
+---@param opts {mark: string, regex: string?, note: fun(text: string)}
+function M.put(engine, url, from, opts)
+  local roots = engine:roots()
+  local target, why = M.allowed(url, roots, engine.paths.root)
+  if not target then
+    err.raise("EROOTS", why)
+  end
+  M.upload(from, target, {
+    mark = opts.mark,
+    roots = roots,
+    regex = opts.regex,
+    note = opts.note,
+  })
 end
 
 ---Copies a folder's content to a target, whole or not at all. Raises.

@@ -1,7 +1,7 @@
 -- The transitions of groups, tasks and workflows, each inside one transaction. What a commit
 -- changes for others (runs that ended, groups that may start) is collected in a change set.
-local json = require("pai.json")
 local status = require("pai.engine.status")
+local uuid = require("pai.engine.store").uuid
 
 local M = {}
 
@@ -21,7 +21,7 @@ local function refresh_workflow(store, seq, now, changes)
     return
   end
   local list = {}
-  for _, g in ipairs(store:rows("SELECT status FROM groups WHERE workflow = ?", seq)) do
+  for _, g in ipairs(store:rows("SELECT DISTINCT status FROM groups WHERE workflow = ?", seq)) do
     list[#list + 1] = g.status
   end
   local new = status.workflow(list)
@@ -70,6 +70,24 @@ local function queue(store, rows, column, seq, now)
   )
 end
 
+-- Whether all that a group waits for is done.
+local function is_ready(store, g)
+  local done = {}
+  for _, row in
+    ipairs(
+      store:rows("SELECT name FROM groups WHERE workflow = ? AND status = 'COMPLETED'", g.workflow)
+    )
+  do
+    done[row.name] = true
+  end
+  for _, need in ipairs(g.needs) do
+    if not done[need] then
+      return false
+    end
+  end
+  return true
+end
+
 -- Ends a group and carries the news downstream.
 local function close_group(store, group, new, message, now, changes)
   store:run(
@@ -80,24 +98,14 @@ local function close_group(store, group, new, message, now, changes)
     status.failed(new) and message or nil,
     group.seq
   )
-  local groups = store:groups(group.workflow)
-  local done = {}
-  for _, g in ipairs(groups) do
-    done[g.name] = g.status == "COMPLETED"
-  end
-  for _, g in ipairs(groups) do
-    local needs = json.decode(g.needs)
-    if not status.finished(g.status) and contains(needs, group.name) then
+  for _, g in ipairs(store:waiting_groups(group.workflow)) do
+    if not status.finished(g.status) and contains(g.needs, group.name) then
       if status.failed(new) then
         local why = "Upstream task failed."
         finish_tasks(store, g.seq, "FAILED_UPSTREAM", status.EXIT.UPSTREAM, why, now)
         close_group(store, g, "FAILED_UPSTREAM", why, now, changes)
       else
-        local ready = true
-        for _, need in ipairs(needs) do
-          ready = ready and done[need]
-        end
-        if ready and g.status == "WAITING" then
+        if g.status == "WAITING" and is_ready(store, g) then
           queue(store, "groups", "seq", g.seq, now)
           queue(store, "tasks", "grp", g.seq, now)
           changes.ready = true
@@ -156,17 +164,20 @@ end
 ---@param pid integer
 ---@param pid_start integer
 ---@param times table<string, integer>
+---@param container string? id of the container that the task runs in
 ---@return pai.engine.Changes
-function M.running(store, task, pid, pid_start, times)
+function M.running(store, task, pid, pid_start, times, container)
   local changes = M.changes()
   store:transaction(function()
     local now = store:now()
     M.times(store, task, times)
     store:run(
-      "UPDATE tasks SET status = 'RUNNING', start_time = ?, pid = ?, pid_start = ? WHERE seq = ?",
+      [[UPDATE tasks SET status = 'RUNNING', start_time = ?, pid = ?, pid_start = ?, container = ?
+        WHERE seq = ?]],
       now,
       pid,
       pid_start,
+      container,
       task.seq
     )
     store:run(
@@ -177,6 +188,36 @@ function M.running(store, task, pid, pid_start, times)
     refresh_workflow(store, task.workflow, now, changes)
   end)
   return changes
+end
+
+---Ends one try of a task and makes the next, which begins at once: the group keeps what it holds.
+---@param store pai.engine.Store
+---@param task table row
+---@param ending {exit_code: integer, message: string, times: table<string, integer>?}
+---@return table row of the next try
+function M.reschedule(store, task, ending)
+  return store:transaction(function()
+    local now = store:now()
+    M.times(store, task, ending.times or {})
+    store:run(
+      [[UPDATE tasks SET status = 'RESCHEDULED', exit_code = ?, failure_message = ?, end_time = ?
+        WHERE seq = ?]],
+      ending.exit_code,
+      ending.message,
+      now,
+      task.seq
+    )
+    local seq = store:run(
+      [[INSERT INTO tasks (workflow, grp, name, uuid, retry_id, lead, status, cpu, gpu, memory,
+          storage, processing_start_time, scheduling_start_time, initializing_start_time)
+        SELECT workflow, grp, name, ?1, retry_id + 1, lead, 'INITIALIZING', cpu, gpu, memory,
+          storage, ?2, ?2, ?2 FROM tasks WHERE seq = ?3]],
+      uuid(),
+      now,
+      task.seq
+    ).last_id
+    return store:row("SELECT * FROM tasks WHERE seq = ?", seq)
+  end)
 end
 
 ---@class pai.engine.Ending

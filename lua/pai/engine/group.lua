@@ -1,5 +1,7 @@
 -- One group under way: its tasks are staged, meet at the barrier, run, upload and end together as
 -- the rules for lead and non-lead tasks say.
+local checkpoint = require("pai.engine.checkpoint")
+local container = require("pai.engine.container")
 local err = require("pai.err")
 local flow = require("pai.engine.flow")
 local fs = require("pai.fs")
@@ -44,7 +46,8 @@ local function finish(self, t, ending)
       self.id,
       t.row.name,
       ending.status == "COMPLETED" and "Completed" or "Failed",
-      ending.message or ("Exit code %s"):format(ending.exit_code or 0)
+      ending.message or ("Exit code %s"):format(ending.exit_code or 0),
+      t.row.retry_id
     )
   end)
   if t.lead then
@@ -64,13 +67,14 @@ local function finish_stopped(self, t)
 end
 
 local function kill(self, t)
-  if not self.stop.force then
-    sandbox.terminate(self.engine.sandbox.kind, t.proc)
-    if t.gone:wait(GRACE) then
+  local proc, gone = t.proc, t.gone
+  if not (self.stop and self.stop.force) then
+    sandbox.terminate(t.kind, t.proc)
+    if gone:wait(GRACE) then
       return
     end
   end
-  t.proc:kill("KILL")
+  proc:kill("KILL")
 end
 
 ---Makes every task of the group that has not ended end. The first reason wins, except that a
@@ -111,14 +115,21 @@ local EXIT_OF <const> = {
   ECOMMAND = status.EXIT.COMMAND,
   EFILES = status.EXIT.FILE,
   EROOTS = status.EXIT.UNAUTHORIZED,
+  ECREDENTIAL = status.EXIT.UNAUTHORIZED,
+  EIMAGE = status.EXIT.IMAGE,
+  ESTART = status.EXIT.START,
 }
+
+local STATUS_OF <const> = { EIMAGE = "FAILED_IMAGE_PULL", ESTART = "FAILED_START_ERROR" }
 
 local function start(self, t, prepared)
   local proc = job.start(self, t, prepared)
   t.proc = proc
-  local changes = flow.running(self.engine.store, t.row, proc.pid, proc.start_time, t.times)
+  local changes =
+    flow.running(self.engine.store, t.row, proc.pid, proc.start_time, t.times, proc.id)
   self.engine:commit(changes, function()
-    self.engine.logs:event(self.id, t.row.name, "Started", "Started process " .. proc.pid)
+    local what = proc.id and "container " .. proc.id:sub(1, 12) or "process " .. proc.pid
+    self.engine.logs:event(self.id, t.row.name, "Started", "Started " .. what, t.row.retry_id)
   end)
   self:arm()
 end
@@ -141,10 +152,14 @@ function Run:arm()
 end
 
 local function failure(e, fallback)
-  return { status = "FAILED", exit_code = EXIT_OF[e.code] or fallback, message = e.message }
+  return {
+    status = STATUS_OF[e.code] or "FAILED",
+    exit_code = EXIT_OF[e.code] or fallback,
+    message = e.message,
+  }
 end
 
--- The cores of the group are free once all of its processes have ended.
+-- What the group holds is free once all of its processes have ended.
 local function release(self)
   for _, t in ipairs(self.tasks) do
     if not t.finished and not t.gone:is_set() then
@@ -154,15 +169,27 @@ local function release(self)
   self.engine:release(self)
 end
 
--- The whole life of one task.
-local function live(self, t)
+-- Makes the other tasks begin their command anew, in place: a task of theirs is tried again.
+local function restart_others(self, t)
+  for _, other in ipairs(self.tasks) do
+    if other ~= t and other.proc and not other.finished and not other.gone:is_set() then
+      other.again = true
+      task.spawn(kill, self, other)
+    end
+  end
+end
+
+-- Prepares a task and waits for the others of its group. Whether it may start.
+local function ready(self, t)
   local ok, prepared = pcall(job.prepare, self, t)
   if self.stop then
-    return finish_stopped(self, t)
+    finish_stopped(self, t)
+    return nil
   elseif not ok then
     local e = err.wrap(prepared)
     job.say(self, t, e.message)
-    return finish(self, t, failure(e, status.EXIT.DOWNLOAD))
+    finish(self, t, failure(e, status.EXIT.DOWNLOAD))
+    return nil
   end
   t.staged = true
   if #self.tasks > 1 and self.spec.barrier ~= false then
@@ -170,28 +197,76 @@ local function live(self, t)
     self:arrive()
     self.gate:wait()
     if self.stop then
-      return finish_stopped(self, t)
+      finish_stopped(self, t)
+      return nil
     end
     job.say(self, t, "Group ready")
   end
-  local started, fault = pcall(start, self, t, prepared)
-  if not started then
-    local e = err.wrap(fault)
-    job.say(self, t, e.message)
-    return finish(self, t, failure(e, status.EXIT.COMMAND))
+  return prepared
+end
+
+-- Runs the command to its end. The code; nil when the task has ended otherwise.
+local function command(self, t, prepared)
+  while true do
+    t.again = nil
+    local started, fault = pcall(start, self, t, prepared)
+    if not started then
+      local e = err.wrap(fault)
+      if self.stop then
+        return finish_stopped(self, t)
+      end
+      job.say(self, t, e.message)
+      return finish(self, t, failure(e, status.EXIT.COMMAND))
+    end
+    if self.stop then
+      -- The stop came while the process was being started, and did not see it.
+      task.spawn(kill, self, t)
+    end
+    local code, ending = job.exit_code(t)
+    if t.kind == "plain" then
+      -- What left the process group is no part of a namespace that would have ended with it.
+      sandbox.reap("PAI_TASK_UUID=" .. t.row.uuid)
+    end
+    t.gone:set()
+    if self.stop or not t.again then
+      return code, ending
+    end
+    t.gone = task.event()
+    job.say(self, t, "Restarting the command: a task of the group is run again")
   end
-  local code = job.exit_code(t.proc)
-  if self.engine.sandbox.kind == "plain" then
-    -- What left the process group is no part of a namespace that would have ended with it.
-    sandbox.reap("PAI_TASK_UUID=" .. t.row.uuid)
+end
+
+-- One try of a task. True when there is to be another.
+local function try(self, t)
+  local prepared = ready(self, t)
+  if not prepared then
+    return
   end
-  t.gone:set()
-  if self.stop then
+  local stop_checkpoints = checkpoint.start(self, t, function(text)
+    job.say(self, t, text)
+  end)
+  local code, ending = command(self, t, prepared)
+  stop_checkpoints(code ~= nil)
+  if self.stop and not t.finished then
     release(self)
     return finish_stopped(self, t)
+  elseif not code then
+    return
   end
   t.times.output_upload_start_time = self.engine.store:now()
-  release(self)
+  local new, why
+  if ending then
+    new, why = ending.status, ending.message
+  else
+    new, why = status.of_exit(code, t.spec.exit_actions, {
+      defaults = self.pool.exit_actions,
+      retry = t.row.retry_id,
+      max_retries = self.pool.max_retry_per_task,
+    })
+  end
+  if new ~= "RESCHEDULED" then
+    release(self)
+  end
   local done, e = job.transfer(t, function()
     job.upload(self, t)
   end)
@@ -201,11 +276,34 @@ local function live(self, t)
     job.say(self, t, e.message)
     return finish(self, t, failure(e, status.EXIT.UPLOAD))
   end
-  local new, why = status.of_exit(code, t.spec.exit_actions)
-  local message = code ~= 0
-      and ("Failure reason:\n- Exit code %d due to task failure. %s"):format(code, why or "")
-    or why
-  finish(self, t, { status = new, exit_code = code, message = message })
+  local message = why
+  if not ending and code ~= 0 then
+    message = ("Failure reason:\n- Exit code %d due to task failure. %s"):format(code, why or "")
+  end
+  if new ~= "RESCHEDULED" then
+    local exit_code = ending and ending.exit_code or code
+    return finish(self, t, { status = new, exit_code = exit_code, message = message })
+  end
+  t.row = flow.reschedule(self.engine.store, t.row, {
+    exit_code = code,
+    message = message,
+    times = t.times,
+  })
+  self:place(t)
+  self.engine.logs:event(self.id, t.row.name, "Rescheduled", why, t.row.retry_id)
+  if t.lead or self.spec.ignoreNonleadStatus == false then
+    restart_others(self, t)
+  end
+  return true
+end
+
+-- The whole life of one task.
+local function live(self, t)
+  local folder = t.folder
+  while try(self, t) do
+    fs.remove(folder, { recursive = true })
+    folder = t.folder
+  end
 end
 
 -- A fault of the engine's own must not leave a task RUNNING.
@@ -228,8 +326,39 @@ local function guarded(self, t)
   fs.remove(t.folder, { recursive = true })
 end
 
+-- A network of the group's own, in which its tasks find each other by name.
+local function open_network(self)
+  if not self.hosts or self.kind == "plain" then
+    return
+  elseif self.kind == "container" then
+    self.network = "pai-" .. self.group.uuid
+    container.make_network(self.pool, self.network, self.engine.paths.real_root)
+    return
+  end
+  self.net, self.close_net = sandbox.network()
+  local lines = { "127.0.0.1 localhost" }
+  for i, t in ipairs(self.tasks) do
+    local name = self.hosts[t.row.name]
+    lines[#lines + 1] = ("127.0.%d.%d %s"):format(1 + i // 250, 1 + i % 250, name)
+  end
+  self.hosts_file = table.concat(lines, "\n") .. "\n"
+end
+
+local function close_network(self)
+  if self.network then
+    container.remove_network(self.pool, self.network)
+  elseif self.close_net then
+    self.close_net()
+  end
+end
+
 ---Runs a claimed group to its end.
 function Run:execute()
+  local ok, fault = pcall(open_network, self)
+  if not ok then
+    close_network(self)
+    error(fault, 0)
+  end
   local lives = {}
   for _, t in ipairs(self.tasks) do
     lives[#lives + 1] = task.spawn(guarded, self, t)
@@ -237,49 +366,81 @@ function Run:execute()
   for _, life in ipairs(lives) do
     life:wait()
   end
+  close_network(self)
   if self.clock then
     self.clock:cancel()
   end
 end
 
+---Sets what belongs to one try of a task: its folder, events and times.
+---@param t table
+function Run:place(t)
+  t.folder = fs.join(self.engine:run_dir(self.id), "tasks", t.row.name .. "-" .. t.row.retry_id)
+  local osmo = t.kind == "plain" and t.folder .. "/osmo/" or t.folder .. "/"
+  t.output = osmo .. (t.kind == "plain" and "data/output" or "output")
+  t.workspace = osmo .. "run/workspace"
+  t.gone = task.event()
+  t.times = {}
+  t.proc = nil
+  t.staged = nil
+end
+
+-- The GPUs of the group are given to its tasks in order.
+local function deal(t, gpus, from)
+  t.gpus = table.move(gpus, from, from + t.row.gpu - 1, 1, {})
+  return from + t.row.gpu
+end
+
 ---@param engine table
 ---@param group table row of the group
+---@param gpus integer[] indices of those that the group may use
 ---@return pai.engine.Run
-function M.new(engine, group)
+function M.new(engine, group, gpus)
   local w = engine.store:workflow_by_seq(group.workflow)
+  local pool = engine.pools[w.pool]
+  if not pool then
+    err.raise("EINVAL", ("the engine has no pool %s any more"):format(w.pool))
+  end
   local self = setmetatable({
     engine = engine,
     group = group,
     id = w.id,
+    user = w.user,
+    pool = pool,
     spec = json.decode(group.spec),
-    exec_timeout = engine.timeouts.exec(w.exec_timeout),
+    exec_timeout = engine.timeout(w.exec_timeout),
     tasks = {},
     gate = task.event(),
   }, Run)
+  self.hosts = self.spec.hosts
   local specs = {}
   for _, t in ipairs(self.spec.tasks) do
     specs[t.name] = t
   end
+  local next_gpu = 1
   for _, row in ipairs(engine.store:tasks(group.seq)) do
-    local folder = fs.join(engine:run_dir(w.id), "tasks", row.name .. "-" .. row.retry_id)
-    local osmo = engine.sandbox.kind == "plain" and folder .. "/osmo/" or folder .. "/"
-    self.tasks[#self.tasks + 1] = {
-      row = row,
-      spec = specs[row.name],
-      lead = row.lead == 1,
-      folder = folder,
-      output = osmo .. "data/output",
-      workspace = osmo .. "run/workspace",
-      gone = task.event(),
-      times = {},
-    }
+    local spec = specs[row.name]
+    local t = { row = row, spec = spec, lead = row.lead == 1 }
+    t.kind = M.kind(engine, spec.image)
+    self.kind = t.kind
+    next_gpu = deal(t, gpus, next_gpu)
+    self:place(t)
+    self.tasks[#self.tasks + 1] = t
   end
-  for _, g in ipairs(engine.store:groups(group.workflow)) do
-    for _, need in ipairs(json.decode(g.needs)) do
+  for _, g in ipairs(engine.store:waiting_groups(group.workflow)) do
+    for _, need in ipairs(g.needs) do
       self.has_downstream = self.has_downstream or need == group.name
     end
   end
   return self
+end
+
+---How a task with this image runs.
+---@param engine table
+---@param image string
+---@return "bubblewrap"|"plain"|"container"
+function M.kind(engine, image)
+  return image:find("^pai%.local/.") and engine.sandbox.kind or "container"
 end
 
 return M

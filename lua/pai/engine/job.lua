@@ -1,4 +1,7 @@
 -- What is done for one task of a group: its folder, inputs and files, its process, its outputs.
+local checkpoint = require("pai.engine.checkpoint")
+local container = require("pai.engine.container")
+local credentials = require("pai.engine.credentials")
 local crypto = require("pai.crypto")
 local data = require("pai.engine.data")
 local err = require("pai.err")
@@ -6,6 +9,7 @@ local exec = require("pai.exec")
 local flow = require("pai.engine.flow")
 local fs = require("pai.fs")
 local sandbox = require("pai.engine.sandbox")
+local status = require("pai.engine.status")
 local task = require("pai.task")
 
 local M = {}
@@ -48,8 +52,8 @@ local function moment(self, t, column)
 end
 
 -- In a plain process the tokens stand for the task's own folder.
-local function localise(self, t, value)
-  if self.engine.sandbox.kind ~= "plain" then
+local function localise(t, value)
+  if t.kind ~= "plain" then
     return value
   end
   return (value:gsub("/osmo/data/", function()
@@ -57,7 +61,7 @@ local function localise(self, t, value)
   end))
 end
 
-local function write_files(self, t)
+local function write_files(t)
   local out = {}
   for i, f in ipairs(t.spec.files or {}) do
     local contents = f.contents
@@ -68,7 +72,7 @@ local function write_files(self, t)
       end
       contents = decoded
     else
-      contents = localise(self, t, contents)
+      contents = localise(t, contents)
     end
     local path = f.path
     local into = path:match("^/osmo/data/output/(.+)$")
@@ -109,11 +113,11 @@ local function stage(self, t)
   moment(self, t, "input_download_start_time")
   say("Download Start")
   local binds = {}
-  local above = self.engine.sandbox.kind == "plain" and t.folder .. "/osmo" or "/osmo"
+  local above = t.kind == "plain" and t.folder .. "/osmo" or "/osmo"
   for i, input in ipairs(inputs) do
     local n = tostring(input.index or i - 1)
     say(("Downloading %s to {{input:%s}}"):format(input.task or input.url, n))
-    binds[#binds + 1] = data.stage(self.engine.sandbox.kind, {
+    binds[#binds + 1] = data.stage(t.kind, {
       source = source_of(self, input),
       regex = input.regex,
       at = fs.join(above, "data/input", n),
@@ -132,16 +136,63 @@ local function mkdir(path)
 end
 
 -- On the disk lies what may become large; the rest of /osmo is made in memory by the sandbox.
-local function make_folders(self, t)
+local function make_folders(t, config)
   fs.remove(t.folder, { recursive = true })
-  mkdir(t.output)
-  mkdir(t.workspace)
-  if self.engine.sandbox.kind == "plain" then
+  fs.mkdir(fs.dirname(t.folder), { mode = "0700" })
+  if t.kind == "plain" then
+    mkdir(t.output)
+    mkdir(t.workspace)
     for _, name in ipairs({ "data/input", "run/home", "login" }) do
       mkdir(fs.join(t.folder, "osmo", name))
     end
-    fs.symlink(self.engine.paths.config, fs.join(t.folder, "osmo/login/config"))
+    fs.symlink(config, fs.join(t.folder, "osmo/login/config"))
+    return
   end
+  -- One by one: each look at a folder of the path that is there already costs, too.
+  for _, path in ipairs({ t.folder, t.output, fs.dirname(t.workspace), t.workspace }) do
+    local ok, e = fs.mkdir(path, { mode = "0700" })
+    if not ok then
+      error(e, 0)
+    end
+    if t.kind == "container" and path ~= t.folder then
+      -- An image may run as any user; the folder above lets nobody else in.
+      fs.chmod(path, "0777")
+    end
+  end
+end
+
+-- Gives a task its credentials: values as variables, or all of one as files of a folder.
+local function add_credentials(self, t, env, files)
+  for name, how in pairs(t.spec.credentials or {}) do
+    local credential = credentials.find(self.engine, self.user, name)
+    if not credential then
+      err.raise("ECREDENTIAL", ("the credential %s is not there any more"):format(name))
+    end
+    if type(how) == "string" then
+      for _, key in ipairs(credential.keys) do
+        local path = how:gsub("/+$", "") .. "/" .. key
+        files[#files + 1] = { source = credentials.file(credential, key), path = path }
+      end
+    else
+      for variable, key in pairs(how) do
+        if t.kind == "container" then
+          env[variable] = credentials.value(credential, key)
+        else
+          env[variable] = credentials.open(credential, key)
+        end
+      end
+    end
+  end
+end
+
+-- The names of the group's tasks, for their own loopback.
+local function add_hosts(self, t, files)
+  local path = fs.join(t.folder, "hosts")
+  local ok, e = fs.write(path, self.hosts_file, { mode = "0644", sync = false })
+  if not ok then
+    error(e, 0)
+  end
+  files[#files + 1] = { source = path, path = "/etc/hosts" }
 end
 
 ---Makes the task's folder and everything that the task will see in it. Raises.
@@ -149,8 +200,9 @@ end
 ---@param t table
 ---@return pai.engine.Job
 function M.prepare(self, t)
-  make_folders(self, t)
-  local files = write_files(self, t)
+  local config = credentials.login_dir(self.engine, self.user)
+  make_folders(t, config)
+  local files = write_files(t)
   local ok, fault = M.transfer(t, function()
     t.binds = stage(self, t)
   end)
@@ -160,20 +212,26 @@ function M.prepare(self, t)
   local command, env = {}, {}
   for _, part in ipairs({ t.spec.command, t.spec.args or {} }) do
     for _, word in ipairs(part) do
-      command[#command + 1] = localise(self, t, word)
+      command[#command + 1] = localise(t, word)
     end
   end
   for name, value in pairs(t.spec.environment or {}) do
-    env[name] = localise(self, t, value)
+    env[name] = localise(t, value)
   end
   env.PAI_TASK_UUID = t.row.uuid
+  add_credentials(self, t, env, files)
+  if self.net then
+    add_hosts(self, t, files)
+  end
   return {
     folder = t.folder,
     output = t.output,
-    config = self.engine.paths.config,
+    config = config,
     command = command,
     environment = env,
     gpu = t.row.gpu,
+    gpus = t.gpus,
+    net = self.net,
     name = t.row.name,
     inputs = t.binds,
     files = files,
@@ -199,13 +257,36 @@ local function line_taker(self, t)
   end
 end
 
----Starts the process of a task. Raises.
+-- What a container needs beside what every task has.
+local function start_container(self, t, job)
+  local pool, spec = self.pool, t.spec
+  local limits = spec.limits or {}
+  local _, uid = fs.user()
+  job.image = spec.image
+  job.login = credentials.registry(self.engine, self.user, spec.image)
+  job.owner = self.engine.paths.real_root
+  job.uuid = t.row.uuid
+  job.network = spec.hostNetwork and "host" or self.network or pool.network
+  job.aliases = self.network and { self.hosts[t.row.name] } or {}
+  job.mounts = table.move(pool.default_mounts, 1, #pool.default_mounts, 1, {})
+  table.move(spec.volumeMounts or {}, 1, #(spec.volumeMounts or {}), #job.mounts + 1, job.mounts)
+  job.privileged = spec.privileged == true
+  -- A daemon of root's would leave files that another user's engine cannot read.
+  job.user = uid ~= 0 and pool.runtime == "docker" and ("%d"):format(uid) or nil
+  job.memory, job.cpu = limits.memory, limits.cpu
+  return container.start(pool, job, line_taker(self, t))
+end
+
+---Starts the process or the container of a task. Raises.
 ---@param self pai.engine.Run
 ---@param t table
 ---@param prepared pai.engine.Job
 ---@return table proc
 function M.start(self, t, prepared)
-  local plan = sandbox.plan(self.engine.sandbox.kind, prepared)
+  if t.kind == "container" then
+    return start_container(self, t, prepared)
+  end
+  local plan = sandbox.plan(t.kind, prepared)
   local proc, e = exec.start(plan.argv, {
     cwd = plan.cwd,
     env = plan.env,
@@ -235,10 +316,38 @@ local SIGNALS <const> = {
   SIGTERM = 15,
 }
 
----The code of a process that has ended; a signal counts as a shell counts it.
----@param proc table
----@return integer
-function M.exit_code(proc)
+---The code of a process or container that has ended; a signal counts as a shell counts it.
+---@param t table
+---@return integer code
+---@return {status: string, exit_code: integer, message: string}? ending when no exit action applies
+function M.exit_code(t)
+  local proc = t.proc
+  if t.kind == "container" then
+    proc:wait()
+    if proc.lost then
+      return 1,
+        {
+          status = "FAILED_BACKEND_ERROR",
+          exit_code = status.EXIT.BACKEND,
+          message = "The end of the container is not known: " .. proc.lost,
+        }
+    elseif proc.oom then
+      return proc.code,
+        {
+          status = "FAILED_EVICTED",
+          exit_code = status.EXIT.EVICTED,
+          message = "The task used more memory than it had asked for.",
+        }
+    elseif proc.missing and (proc.code == 126 or proc.code == 127) then
+      return proc.code,
+        {
+          status = "FAILED",
+          exit_code = status.EXIT.COMMAND,
+          message = "cannot run the command: " .. proc.missing,
+        }
+    end
+    return proc.code
+  end
   local r, e = proc:wait()
   if r then
     return r.code
@@ -254,24 +363,20 @@ end
 function M.upload(self, t)
   local say = teller(self, t)
   say("Upload Start")
+  checkpoint.keep_kpis(self, t, say)
   if data.empty(t.output) then
     say("No Files in Output Folder")
     moment(self, t, "output_upload_end_time")
     return
   end
   flow.times(self.engine.store, t.row, t.times)
-  local roots, urls = self.engine:roots(), 0
+  local urls = 0
   for i, o in ipairs(t.spec.outputs or {}) do
     if o.url then
       urls = urls + 1
       say("Uploading " .. o.url)
-      local target, why = data.allowed(o.url, roots, self.engine.paths.root)
-      if not target then
-        err.raise("EROOTS", why)
-      end
-      data.upload(t.output, target, {
+      data.put(self.engine, o.url, t.output, {
         mark = data.mark(t.row, i),
-        roots = roots,
         regex = o.regex,
         note = say,
       })

@@ -97,6 +97,7 @@ local function start(p, opts)
     "PAI_ENGINE_KEEP",
     "PAI_ENGINE_SANDBOX",
     "PAI_ENGINE_CORES",
+    "PAI_ENGINE_POOLS",
   }) do
     env[name] = os.getenv(name)
   end

@@ -5,7 +5,6 @@ local regex = require("pai.osmo.regex")
 local reply = require("pai.engine.reply")
 local selector = require("pai.osmo.labels")
 local status = require("pai.engine.status")
-local store = require("pai.engine.store")
 local wire = require("pai.engine.wire")
 
 local M = {}
@@ -83,9 +82,19 @@ local function filters(q, user)
     where[#where + 1] = "NOT " .. WITH_LABEL:format("")
     values[#values + 1] = key
   end
-  -- No run of this engine has a tag or comes from an app.
-  if #q:list("tags") > 0 or q:text("app") then
+  -- No run of this engine has a tag.
+  if #q:list("tags") > 0 then
     where[#where + 1] = "0"
+  end
+  local app = q:text("app")
+  if app then
+    local base, version = app:match("^(.*):(%d+)$")
+    where[#where + 1] = "app_name = ?"
+    values[#values + 1] = base or app
+    if base then
+      where[#where + 1] = "app_version = ?"
+      values[#values + 1] = math.tointeger(tonumber(version))
+    end
   end
   return where, values
 end
@@ -111,13 +120,19 @@ function M.workflows(engine, req, user)
   values[#values + 1] = offset
   local form = "SELECT %s FROM workflows%s ORDER BY submit_time %s, seq %s LIMIT ? OFFSET ?"
   local condition = #where > 0 and " WHERE " .. table.concat(where, " AND ") or ""
-  local sql = form:format(store.WORKFLOW_COLUMNS, condition, order, order)
+  local known = "seq, CASE WHEN entry_base = ? THEN entry END AS entry"
+  table.insert(values, 1, engine.base_url)
+  local sql = form:format(known, condition, order, order)
   local rows = engine.store:rows(sql, table.unpack(values))
-  local out, now = json.array({}), engine.store:now()
+  local out, now = {}, engine.store:now()
   for i = 1, math.min(#rows, limit) do
-    out[i] = wire.entry(engine, rows[i], now)
+    out[i] = rows[i].entry
+      or json.encode(wire.entry(engine, engine.store:workflow_by_seq(rows[i].seq), now))
   end
-  return { workflows = out, more_entries = #rows > limit }
+  return {
+    headers = { ["content-type"] = "application/json" },
+    body = ('{"workflows":[%s],"more_entries":%s}'):format(table.concat(out, ","), #rows > limit),
+  }
 end
 
 local function find(engine, id)

@@ -122,9 +122,10 @@ end
 ---@param name string
 ---@param reason string
 ---@param text string
-function Logs:event(id, name, reason, text)
+---@param retry integer?
+function Logs:event(id, name, reason, text, retry)
   local line = reason .. ": " .. text:gsub("%s+", " "):gsub(" $", "")
-  self:write(id, "events", M.line(os.time(), name, 0, line))
+  self:write(id, "events", M.line(os.time(), name, retry or 0, line))
 end
 
 ---Whether more may be written to a file of a run.

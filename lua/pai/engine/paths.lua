@@ -13,6 +13,7 @@ local M = {}
 ---@field log string
 ---@field runs string
 ---@field config string what tasks find at /osmo/login/config
+---@field credentials string
 ---@field socket string
 
 ---@param dir string? state folder
@@ -29,6 +30,7 @@ function M.of(dir)
     log = root .. "/engine.log",
     runs = root .. "/runs",
     config = root .. "/config",
+    credentials = root .. "/credentials",
     socket = state.socket(root, "socket"),
   }
 end

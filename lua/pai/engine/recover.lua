@@ -1,5 +1,6 @@
 -- What an engine does first: it takes over the state of one that was killed. Nothing stays
 -- RUNNING, nothing of the dead engine's tasks stays alive, and what had not begun goes on.
+local container = require("pai.engine.container")
 local data = require("pai.engine.data")
 local flow = require("pai.engine.flow")
 local fs = require("pai.fs")
@@ -7,6 +8,7 @@ local json = require("pai.json")
 local sandbox = require("pai.engine.sandbox")
 local status = require("pai.engine.status")
 local task = require("pai.task")
+local text = require("pai.text")
 
 local M = {}
 
@@ -25,6 +27,28 @@ local function sweep_uploads(engine, row, spec)
     local target = o.url and data.allowed(o.url, engine:roots(), engine.paths.root)
     if target then
       data.sweep(target, data.mark(row, i))
+    end
+  end
+  for i, c in ipairs(spec.checkpoint or {}) do
+    local target = data.allowed(c.url, engine:roots(), engine.paths.root)
+    if target then
+      data.sweep(target, data.mark(row, "c" .. i))
+    end
+  end
+end
+
+-- Ends the containers that a killed engine has left. A daemon that does not answer is no reason not
+-- to start; its containers are found by the next engine.
+local function sweep_containers(engine)
+  for _, name in ipairs(text.keys(engine.pools)) do
+    local pool = engine.pools[name]
+    if pool.runtime ~= "process" then
+      local count, e = container.sweep(pool, engine.paths.real_root)
+      if not count then
+        engine:complain(("pool %s: %s"):format(name, e.message))
+      elseif count > 0 then
+        engine:complain(("pool %s: ended %d containers of a dead engine"):format(name, count))
+      end
     end
   end
 end
@@ -113,6 +137,7 @@ end
 function M.run(engine)
   local store = engine.store
   local dead = store:meta("pid")
+  sweep_containers(engine)
   local same_boot = store:meta("boot") == fs.boot_id()
   local rows =
     store:rows("SELECT * FROM groups WHERE status IN ('INITIALIZING', 'RUNNING') ORDER BY seq DESC")

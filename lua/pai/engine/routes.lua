@@ -1,4 +1,5 @@
 -- The REST surface: which handler answers which method and path.
+local credentials = require("pai.engine.credentials")
 local err = require("pai.err")
 local fs = require("pai.fs")
 local json = require("pai.json")
@@ -6,6 +7,7 @@ local listing = require("pai.engine.listing")
 local reply = require("pai.engine.reply")
 local status = require("pai.engine.status")
 local submit = require("pai.engine.submit")
+local text = require("pai.text")
 local wire = require("pai.engine.wire")
 
 local M = {}
@@ -34,12 +36,13 @@ local function user_of(engine, req)
   return name and name ~= "" and name or engine.user
 end
 
-local function check_pool(names)
+local function check_pool(engine, names)
   for _, name in ipairs(names) do
-    if name ~= wire.POOL then
+    if not engine.pools[name] then
       reply.fail("USER", ("Pool %s not found."):format(name))
     end
   end
+  return names
 end
 
 local function version(engine)
@@ -71,25 +74,31 @@ local function profile(engine, req)
       pool = wire.POOL,
     },
     roles = json.array({ "osmo-user" }),
-    pools = json.array({ wire.POOL }),
+    pools = json.array(text.keys(engine.pools)),
     token = json.null,
   }
 end
 
-local function pools(_, req)
+local function pools(engine, req)
   local q = reply.query(req.query)
   q:bool("all_pools", true)
   q:check()
-  check_pool(q:list("pools"))
-  return wire.pools()
+  return { pools = wire.pools(engine, check_pool(engine, q:list("pools"))) }
 end
 
-local function pool_quota(_, req)
+local function pool_quota(engine, req)
   local q = reply.query(req.query)
   q:bool("all_pools", true)
   q:check()
-  check_pool(q:list("pools"))
-  return wire.quota()
+  return wire.quota(engine, check_pool(engine, q:list("pools")))
+end
+
+local function config(engine, _, kind, name)
+  if kind ~= "pool" then
+    reply.unsupported("Configuration of the type " .. kind)
+  end
+  local all = wire.pools(engine, check_pool(engine, { name }))
+  return name and all[name] or { pools = all }
 end
 
 local function resources(engine, req)
@@ -97,23 +106,23 @@ local function resources(engine, req)
   q:bool("all_pools", false)
   local concise = q:bool("concise", false)
   q:check()
-  check_pool(q:list("pools"))
+  local names = check_pool(engine, q:list("pools"))
   local r = wire.resource(engine)
   if not concise then
     return { resources = json.array({ r }) }
   end
-  return {
-    pools = json.array({
-      {
-        pool = wire.POOL,
-        platform = wire.PLATFORM,
-        status = "ONLINE",
-        usage_fields = json.array({ r.usage_fields }),
-        allocatable_fields = json.array({ r.allocatable_fields }),
-        backend = wire.POOL,
-      },
-    }),
-  }
+  local list = json.array({})
+  for _, name in ipairs(#names > 0 and names or text.keys(engine.pools)) do
+    list[#list + 1] = {
+      pool = name,
+      platform = wire.PLATFORM,
+      status = "ONLINE",
+      usage_fields = json.array({ r.usage_fields }),
+      allocatable_fields = json.array({ r.allocatable_fields }),
+      backend = wire.POOL,
+    }
+  end
+  return { pools = list }
 end
 
 local function resource(engine, _, node)
@@ -126,9 +135,9 @@ end
 local function query(engine, req, id)
   local q = reply.query(req.query)
   local skip = q:bool("skip_groups", false)
-  q:bool("verbose", false)
+  local verbose = q:bool("verbose", false)
   q:check()
-  return wire.workflow(engine, find_workflow(engine, id), skip)
+  return wire.workflow(engine, find_workflow(engine, id), skip, verbose)
 end
 
 local function query_task(engine, _, id, name)
@@ -166,20 +175,33 @@ local function submit_workflow(engine, req, pool)
   return submit.submit(engine, req, pool, user_of(engine, req))
 end
 
-local function restart(engine, req, pool, id)
-  return submit.restart(engine, pool, find_workflow(engine, id), user_of(engine, req))
-end
-
-local function list(engine, req)
-  return listing.workflows(engine, req, user_of(engine, req))
-end
-
 local function body_table(req)
   local value = json.decode(req.body ~= "" and req.body or "{}")
   if type(value) ~= "table" then
     reply.fail("USAGE", "The body must be a JSON object.")
   end
   return value
+end
+
+local function list_credentials(engine, req)
+  return credentials.answer(engine, user_of(engine, req))
+end
+
+local function set_credential(engine, req, name)
+  credentials.set(engine, user_of(engine, req), name, body_table(req))
+  return { headers = { ["content-type"] = "application/json" }, body = "null" }
+end
+
+local function delete_credential(engine, req, name)
+  return credentials.delete(engine, user_of(engine, req), name)
+end
+
+local function restart(engine, req, pool, id)
+  return submit.restart(engine, pool, find_workflow(engine, id), user_of(engine, req))
+end
+
+local function list(engine, req)
+  return listing.workflows(engine, req, user_of(engine, req))
 end
 
 local function pai_status(engine)
@@ -189,8 +211,11 @@ local function pai_status(engine)
     build = engine.build,
     state = engine.paths.state,
     active = active,
-    running = engine.busy_cpu,
+    running = engine.busy.cpu,
     cores = engine.cores,
+    memory_gib = engine.memory,
+    gpus = #engine.gpus,
+    pools = json.array(text.keys(engine.pools)),
     sandbox = engine.sandbox,
     started = reply.time(engine.started),
     port = engine.port or json.null,
@@ -246,10 +271,15 @@ local ROUTES <const> = {
   { "GET", "/api/profile/settings", profile },
   { "GET", "/api/pool", pools },
   { "GET", "/api/pool_quota", pool_quota },
+  { "GET", "/api/configs/{}", config },
+  { "GET", "/api/configs/{}/{}", config },
   { "GET", "/api/resources", resources },
   { "GET", "/api/resources/{}", resource },
   { "POST", "/api/pool/{}/workflow", submit_workflow },
   { "POST", "/api/pool/{}/workflow/{}/restart", restart },
+  { "GET", "/api/credentials", list_credentials },
+  { "POST", "/api/credentials/{}", set_credential },
+  { "DELETE", "/api/credentials/{}", delete_credential },
   { "GET", "/api/workflow", list },
   { "GET", "/api/workflow/{}", query },
   { "GET", "/api/workflow/{}/logs", listing.logs },

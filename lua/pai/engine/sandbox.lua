@@ -4,8 +4,12 @@
 local err = require("pai.err")
 local exec = require("pai.exec")
 local fs = require("pai.fs")
+local gpu = require("pai.engine.gpu")
+local task = require("pai.task")
 
 local M = {}
+
+local USER <const> = fs.user()
 
 local PATH <const> = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -47,7 +51,17 @@ local function extend(list, ...)
   end
 end
 
+-- The root of the host does not change while tasks are started one after the other; to look at all
+-- of it for each of them was a third of what a start cost.
+local ROOT_AGE <const> = 1000
+local root_binds
+
 local function bind_root(args)
+  if root_binds and task.now() - root_binds.at < ROOT_AGE then
+    table.move(root_binds, 1, #root_binds, #args + 1, args)
+    return
+  end
+  local first = #args + 1
   for _, name in ipairs(fs.list("/") or {}) do
     local path = "/" .. name
     if not OWN[name] and not LEFT_OUT[name] then
@@ -68,6 +82,7 @@ local function bind_root(args)
   extend(args, "--ro-bind-try", SYS, SYS)
   extend(args, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp")
   extend(args, "--tmpfs", "/run")
+  root_binds = table.move(args, first, #args, 1, { at = task.now() })
 end
 
 ---Finds out how tasks can run here.
@@ -163,22 +178,33 @@ local function bind_files(args, files)
   return binds, dirs
 end
 
--- Names of the engine's own environment that pai.exec hands on by itself and that a task must
--- not see.
-local function leaked_names(env)
+-- Names of the engine's own environment, sorted.
+local function environment_names()
   local out = {}
   local f = io.open("/proc/self/environ", "rb")
   if not f then
     return out
   end
   for entry in f:read("a"):gmatch("[^\0]+") do
-    local name = entry:match("^([^=]+)=")
-    if name and env[name] == nil then
-      out[#out + 1] = name
-    end
+    out[#out + 1] = entry:match("^([^=]+)=")
   end
   f:close()
   table.sort(out)
+  return out
+end
+
+-- Names of the engine's own environment that pai.exec hands on by itself and that a task must
+-- not see.
+local own_names
+
+local function leaked_names(env)
+  own_names = own_names or environment_names()
+  local out = {}
+  for _, name in ipairs(own_names) do
+    if env[name] == nil then
+      out[#out + 1] = name
+    end
+  end
   return out
 end
 
@@ -193,17 +219,22 @@ end
 ---@field inputs {source: string?, at: string}[] read-only binds under /osmo/data/input
 ---@field files {source: string, path: string}[]
 ---@field hide string[] folders of the host that no task may look into
+---@field gpus integer[]? indices of the GPUs that it may use
+---@field net integer? a process of the network that its group shares
 
 local function environment(job, osmo)
   local env = {
     PATH = PATH,
     HOME = osmo .. "/run/home",
-    USER = (fs.user()),
+    USER = USER,
     LANG = "C.UTF-8",
     OSMO_CONFIG_FILE_DIR = osmo .. "/login/config",
   }
   if job.gpu == 0 then
     env.NVIDIA_VISIBLE_DEVICES = ""
+  else
+    env.NVIDIA_VISIBLE_DEVICES = table.concat(job.gpus, ",")
+    env.CUDA_VISIBLE_DEVICES = env.NVIDIA_VISIBLE_DEVICES
   end
   for name, value in pairs(job.environment) do
     env[name] = value
@@ -244,6 +275,28 @@ local function check_command(job, env)
   err.raise("ECOMMAND", ("cannot run %s: not found in PATH (%s)"):format(program, env.PATH))
 end
 
+-- bubblewrap's first child is the namespace's init and leads the session of the command.
+local function inner_session(pid)
+  local f = io.open(("/proc/%d/task/%d/children"):format(pid, pid), "r")
+  local text = f and f:read("a") or ""
+  if f then
+    f:close()
+  end
+  return text:match("^(%d+)")
+end
+
+-- The words before bubblewrap that put it into a group's network. Only root may enter it without
+-- the user namespace that owns it.
+local function join_network(pid)
+  local _, uid = fs.user()
+  local out = { "nsenter", "--target", tostring(pid), "--net" }
+  if uid ~= 0 then
+    extend(out, "--user", "--preserve-credentials")
+  end
+  extend(out, "--")
+  return out
+end
+
 ---The command line, environment and working directory for a task. Raises ECOMMAND or EFILES.
 ---@param kind "bubblewrap"|"plain"
 ---@param job pai.engine.Job
@@ -261,11 +314,21 @@ function M.plan(kind, job)
   end
   local env = environment(job, "/osmo")
   check_command(job, env)
-  local args = table.move(ISOLATE, 1, #ISOLATE, 1, {})
+  local args = {}
+  for _, word in ipairs(ISOLATE) do
+    if not job.net or word ~= "--unshare-net" then
+      args[#args + 1] = word
+    end
+  end
   for _, name in ipairs(leaked_names(env)) do
     extend(args, "--unsetenv", name)
   end
   bind_root(args)
+  if job.gpu > 0 then
+    for _, path in ipairs(gpu.devices(job.gpus)) do
+      extend(args, "--dev-bind-try", path, path)
+    end
+  end
   local binds, dirs = bind_files(args, job.files)
   for _, path in ipairs(job.hide) do
     if not OWN[top(path)] then
@@ -303,22 +366,52 @@ function M.plan(kind, job)
   if #args > MAX_ARGS then
     err.raise("EFILES", "too many arguments, inputs and files for one task")
   end
+  if job.net then
+    local join = join_network(job.net)
+    args = table.move(args, 1, #args, #join + 1, join)
+  end
   return { argv = args, env = env, cwd = job.folder }
 end
 
--- bubblewrap's first child is the namespace's init and leads the session of the command.
-local function inner_session(pid)
-  local f = io.open(("/proc/%d/task/%d/children"):format(pid, pid), "r")
-  local text = f and f:read("a") or ""
-  if f then
-    f:close()
+---Starts what holds the network of a group: a loopback of its own that lasts as long as this
+---process does.
+---@return integer inner a process in it
+---@return fun() close
+function M.network()
+  local up = task.event()
+  local args = table.move(ISOLATE, 1, #ISOLATE, 1, {})
+  extend(args, "--ro-bind", "/", "/", "--", "/bin/sh", "-c", "echo up; exec sleep infinity")
+  local proc, e = exec.start(args, {
+    stdin = "null",
+    accept = "any",
+    on_line = function()
+      up:set()
+    end,
+  })
+  if not proc then
+    error(e, 0)
   end
-  return text:match("^(%d+)")
+  -- Lines are given while somebody waits for the end.
+  local ended = task.spawn(function()
+    proc:wait()
+    up:set()
+  end)
+  local inner = up:wait("20s") and inner_session(proc.pid)
+  if not inner then
+    proc:kill("KILL")
+    ended:wait()
+    err.raise("ESTART", "the network of the group could not be made")
+  end
+  local function close()
+    proc:kill("KILL")
+    ended:wait()
+  end
+  return math.tointeger(tonumber(inner)), close
 end
 
 ---Asks a running task to end: TERM to the command and what it started, not to the sandbox.
----@param kind "bubblewrap"|"plain"
----@param proc table process of pai.exec
+---@param kind "bubblewrap"|"plain"|"container"
+---@param proc table process of pai.exec, or container
 function M.terminate(kind, proc)
   local inner = kind == "bubblewrap" and inner_session(proc.pid)
   if inner then
@@ -328,7 +421,7 @@ function M.terminate(kind, proc)
       stderr = "null",
       accept = { 0, 1 },
     })
-  elseif kind == "plain" then
+  elseif kind ~= "bubblewrap" then
     proc:kill("TERM")
   end
 end
@@ -378,7 +471,7 @@ function M.reap(entry)
     local argv = { "/bin/sh", "-c", 'kill -KILL "$@"', "kill" }
     table.move(pids, 1, #pids, #argv + 1, argv)
     exec.run(argv, { timeout = "5s", stdin = "null", stderr = "null", accept = { 0, 1 } })
-    require("pai.task").sleep("20ms")
+    task.sleep("20ms")
   end
   return found
 end

@@ -1,19 +1,23 @@
 -- The engine's process: takes the lock of its state folder, takes over what a killed engine left,
 -- serves the REST contract on a unix socket (and a loopback port if asked), leaves when idle.
 local core = require("pai.engine.core")
+local credentials = require("pai.engine.credentials")
 local duration = require("pai.duration")
 local err = require("pai.err")
 local fs = require("pai.fs")
 local http = require("pai.serve")
+local gpu = require("pai.engine.gpu")
 local launch = require("pai.engine.launch")
 local out = require("pai.out")
 local paths = require("pai.engine.paths")
+local pools = require("pai.engine.pools")
 local recover = require("pai.engine.recover")
 local routes = require("pai.engine.routes")
 local sandbox = require("pai.engine.sandbox")
 local state = require("pai.state")
 local store = require("pai.engine.store")
 local task = require("pai.task")
+local wire = require("pai.engine.wire")
 
 local M = {}
 
@@ -139,7 +143,7 @@ local function prepare(opts)
   local lock = take_lock(p)
   state.create(p.runs)
   state.create(p.config)
-  fs.write(p.config .. "/config.yaml", "auth:\n  data: {}\n", { mode = "0600", sync = false })
+  state.create(p.credentials)
   local db, db_err = store.open(p.db)
   if not db then
     error(db_err, 0)
@@ -160,6 +164,8 @@ end
 ---@return integer exit code
 function M.main(opts)
   local p, db, log, lock = prepare(opts)
+  local named = os.getenv("PAI_ENGINE_POOLS")
+  local pool_map = pools.load(named and named ~= "" and named or p.root .. "/pools.yaml")
   local _, uid = fs.user()
   local done = task.event()
   local engine = core.new({
@@ -170,6 +176,9 @@ function M.main(opts)
     uid = uid,
     hostname = fs.hostname(),
     cores = math.tointeger(tonumber(os.getenv("PAI_ENGINE_CORES") or "")) or cores(),
+    memory = wire.memory_kib() / 1048576,
+    gpus = gpu.detect(),
+    pools = pool_map,
     sandbox = sandbox.detect(),
     base_url = "http://localhost",
     build = paths.build(),
@@ -184,6 +193,7 @@ function M.main(opts)
       done:set()
     end
   end
+  credentials.guard_all(engine)
   local taken = recover.run(engine)
   db:set_meta("pid", tostring(engine.pid))
   db:set_meta("boot", fs.boot_id())

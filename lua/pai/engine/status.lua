@@ -28,11 +28,14 @@ M.EXIT = {
   DOWNLOAD = 2010,
   UPLOAD = 2012,
   UNAUTHORIZED = 2014,
+  IMAGE = 301,
   COMMAND = 2031,
   FILE = 2032,
   UPSTREAM = 3000,
   BACKEND = 3001,
   SERVER = 3002,
+  START = 3003,
+  EVICTED = 3004,
 }
 
 ---Whether a status is one of failure; an unknown FAILED_… counts as failed.
@@ -145,26 +148,46 @@ local function in_ranges(ranges, code)
   return false
 end
 
----What a task that ended by itself is: its exit actions decide first, else 0 is success.
----@param code integer
----@param actions pai.osmo.ExitAction[]? the first that matches counts
----@return string status
----@return string? note why it is not what the code alone would say
-function M.of_exit(code, actions)
-  local plain = code == 0 and "COMPLETED" or "FAILED"
-  for _, entry in ipairs(actions or {}) do
-    if in_ranges(entry.ranges, code) then
-      if entry.action == "RESCHEDULE" then
-        return plain, "No exit action applied due to retry limit 0."
+local function action_for(code, lists)
+  for _, actions in ipairs(lists) do
+    for _, entry in ipairs(actions) do
+      if in_ranges(entry.ranges, code) then
+        return entry.action
       end
-      local status = entry.action == "COMPLETE" and "COMPLETED" or "FAILED"
-      if status == plain then
-        return plain
-      end
-      return status, ("Exit Action: %s the task for exit code %d."):format(entry.action, code)
     end
   end
-  return plain
+end
+
+---@class pai.engine.ExitRules
+---@field defaults pai.osmo.ExitAction[]? the pool's, for what the task's own say nothing of
+---@field retry integer? which try it was, from 0
+---@field max_retries integer? how often a task is tried again
+
+---What a task that ended by itself is: its exit actions decide first, then the pool's, else 0 is
+---success. RESCHEDULED means that it is to be tried again.
+---@param code integer
+---@param actions pai.osmo.ExitAction[]? the first that matches counts
+---@param rules pai.engine.ExitRules?
+---@return string status
+---@return string? note why it is not what the code alone would say
+function M.of_exit(code, actions, rules)
+  rules = rules or {}
+  local plain = code == 0 and "COMPLETED" or "FAILED"
+  local action = action_for(code, { actions or {}, rules.defaults or {} })
+  if not action then
+    return plain
+  elseif action == "RESCHEDULE" then
+    local limit = rules.max_retries or 0
+    if (rules.retry or 0) >= limit then
+      return plain, ("No exit action applied due to retry limit %d."):format(limit)
+    end
+    return "RESCHEDULED", ("Exit Action: RESCHEDULE the task for exit code %d."):format(code)
+  end
+  local status = action == "COMPLETE" and "COMPLETED" or "FAILED"
+  if status == plain then
+    return plain
+  end
+  return status, ("Exit Action: %s the task for exit code %d."):format(action, code)
 end
 
 return M

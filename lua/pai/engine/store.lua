@@ -3,11 +3,25 @@
 local crypto = require("pai.crypto")
 local db = require("pai.db")
 local json = require("pai.json")
+local task = require("pai.task")
 
 local M = {}
 
 -- Version of the tables. A store of another version is refused by name, never guessed at.
-local VERSION <const> = 1
+local VERSION <const> = 2
+
+-- The wall clock is asked this often, in milliseconds; between, the steady one is counted on.
+local CLOCK <const> = 1000
+
+local APPS <const> = [[
+CREATE TABLE IF NOT EXISTS apps (
+  uuid TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL UNIQUE,
+  description TEXT NOT NULL, created INTEGER NOT NULL, last INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS app_versions (
+  app TEXT NOT NULL REFERENCES apps ON DELETE CASCADE,
+  version INTEGER NOT NULL, created_by TEXT NOT NULL, created INTEGER NOT NULL, spec TEXT NOT NULL,
+  PRIMARY KEY (app, version)) WITHOUT ROWID;
+]]
 
 local SCHEMA <const> = [[
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -20,7 +34,8 @@ CREATE TABLE IF NOT EXISTS workflows (
   submit_time INTEGER NOT NULL, start_time INTEGER, end_time INTEGER,
   exec_timeout REAL, queue_timeout REAL,
   cancel_by TEXT, cancel_message TEXT, cancel_force INTEGER,
-  failure_message TEXT, parent_name TEXT, parent_number INTEGER, warnings TEXT, labels TEXT);
+  failure_message TEXT, parent_name TEXT, parent_number INTEGER, warnings TEXT, labels TEXT,
+  app_owner TEXT, app_name TEXT, app_version INTEGER, entry TEXT, entry_base TEXT);
 CREATE INDEX IF NOT EXISTS workflows_by_time ON workflows (submit_time);
 CREATE INDEX IF NOT EXISTS workflows_alive ON workflows (seq)
   WHERE status IN ('PENDING', 'RUNNING', 'WAITING');
@@ -34,6 +49,7 @@ CREATE TABLE IF NOT EXISTS groups (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
   workflow INTEGER NOT NULL REFERENCES workflows ON DELETE CASCADE,
   name TEXT NOT NULL, uuid TEXT NOT NULL, status TEXT NOT NULL, cpu INTEGER NOT NULL,
+  gpu INTEGER NOT NULL DEFAULT 0, memory REAL NOT NULL DEFAULT 0,
   spec TEXT NOT NULL, needs TEXT NOT NULL, failure_message TEXT,
   processing_start_time INTEGER, scheduling_start_time INTEGER, initializing_start_time INTEGER,
   start_time INTEGER, end_time INTEGER);
@@ -51,10 +67,24 @@ CREATE TABLE IF NOT EXISTS tasks (
   start_time INTEGER, end_time INTEGER,
   input_download_start_time INTEGER, input_download_end_time INTEGER,
   output_upload_start_time INTEGER, output_upload_end_time INTEGER,
-  pid INTEGER, pid_start INTEGER);
+  pid INTEGER, pid_start INTEGER, container TEXT);
 CREATE INDEX IF NOT EXISTS tasks_of ON tasks (workflow);
 CREATE INDEX IF NOT EXISTS tasks_in ON tasks (grp);
-]]
+]] .. APPS
+
+-- What makes a store of one version one of the next.
+local MIGRATE <const> = {
+  [1] = [[
+ALTER TABLE workflows ADD COLUMN app_owner TEXT;
+ALTER TABLE workflows ADD COLUMN app_name TEXT;
+ALTER TABLE workflows ADD COLUMN app_version INTEGER;
+ALTER TABLE workflows ADD COLUMN entry TEXT;
+ALTER TABLE workflows ADD COLUMN entry_base TEXT;
+ALTER TABLE groups ADD COLUMN gpu INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE groups ADD COLUMN memory REAL NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN container TEXT;
+]] .. APPS,
+}
 
 ---@class pai.engine.Store
 ---@field db table the open database
@@ -64,9 +94,14 @@ Store.__index = Store
 ---Milliseconds since 1970, UTC.
 ---@return integer
 function Store:now()
-  return self.db:row(
-    "SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER) AS ms"
-  ).ms
+  local ticks = task.now()
+  if not self.asked or ticks - self.asked >= CLOCK then
+    self.asked = ticks
+    self.offset = self.db:row(
+      "SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER) AS ms"
+    ).ms - ticks
+  end
+  return ticks + self.offset
 end
 
 ---Thirty-two hex digits.
@@ -122,6 +157,14 @@ function Store:set_meta(key, value)
   self:run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", key, value)
 end
 
+---The number that next_number would give now.
+---@param name string
+---@return integer
+function Store:peek_number(name)
+  local row = self:row("SELECT last FROM numbers WHERE name = ?", name)
+  return row and row.last + 1 or 1
+end
+
 ---The next number for a workflow name: one more than the highest ever used.
 ---@param name string
 ---@return integer
@@ -136,7 +179,8 @@ end
 
 local WORKFLOW_COLUMNS <const> = [[seq, id, uuid, name, number, user, pool, priority, status,
   submit_time, start_time, end_time, exec_timeout, queue_timeout, cancel_by, cancel_message,
-  cancel_force, failure_message, parent_name, parent_number, warnings, labels]]
+  cancel_force, failure_message, parent_name, parent_number, warnings, labels, app_owner, app_name,
+  app_version]]
 M.WORKFLOW_COLUMNS = WORKFLOW_COLUMNS
 
 ---@param id string workflow id or uuid
@@ -157,21 +201,44 @@ function Store:groups(workflow)
   return self:rows("SELECT * FROM groups WHERE workflow = ? ORDER BY seq", workflow)
 end
 
+---What each group of a workflow waits for, as far as any waits for another.
+---@param workflow integer seq
+---@return {seq: integer, name: string, status: string, workflow: integer, needs: string[]}[]
+function Store:waiting_groups(workflow)
+  local rows = self:rows(
+    "SELECT seq, name, status, workflow, needs FROM groups WHERE workflow = ? AND needs != '[]'",
+    workflow
+  )
+  for _, g in ipairs(rows) do
+    g.needs = json.decode(g.needs)
+  end
+  return rows
+end
+
 ---@param group integer seq
----@return table[] in the order of the spec
+---@return table[] the latest retry of each, in the order of the spec
 function Store:tasks(group)
+  return self:rows(
+    "SELECT * FROM tasks WHERE grp = ? AND status != 'RESCHEDULED' ORDER BY seq",
+    group
+  )
+end
+
+---@param group integer seq
+---@return table[] with the retries that were followed by another
+function Store:all_tasks(group)
   return self:rows("SELECT * FROM tasks WHERE grp = ? ORDER BY seq", group)
 end
 
 ---@param id string
----@param task string
+---@param name string
 ---@return table? row of the latest retry
-function Store:task(id, task)
+function Store:task(id, name)
   return self:row(
     [[SELECT t.* FROM tasks t JOIN workflows w ON w.seq = t.workflow
       WHERE (w.id = ?1 OR w.uuid = ?1) AND t.name = ?2 ORDER BY t.retry_id DESC LIMIT 1]],
     id,
-    task
+    name
   )
 end
 
@@ -210,8 +277,8 @@ function Store:insert_workflow(w, groups)
   local seq = self:run(
     [[INSERT INTO workflows (id, uuid, name, number, user, pool, priority, status, submit_time,
         end_time, exec_timeout, queue_timeout, failure_message, parent_name, parent_number,
-        warnings, labels)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]],
+        warnings, labels, app_owner, app_name, app_version)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]],
     w.id,
     w.uuid,
     w.name,
@@ -228,7 +295,10 @@ function Store:insert_workflow(w, groups)
     w.parent_name,
     w.parent_number,
     json.encode(json.array(w.warnings or {})),
-    json.encode(w.labels or {})
+    json.encode(w.labels or {}),
+    w.app and w.app.owner,
+    w.app and w.app.name,
+    w.app and w.app.version
   ).last_id
   for key, value in pairs(w.labels or {}) do
     self:run("INSERT INTO labels (workflow, key, value) VALUES (?, ?, ?)", seq, key, value)
@@ -243,13 +313,15 @@ end
 function Store:insert_group(workflow, g, now)
   local queued = g.status == "SCHEDULING" and now or nil
   local group = self:run(
-    [[INSERT INTO groups (workflow, name, uuid, status, cpu, spec, needs, processing_start_time,
-        scheduling_start_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)]],
+    [[INSERT INTO groups (workflow, name, uuid, status, cpu, gpu, memory, spec, needs,
+        processing_start_time, scheduling_start_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]],
     workflow,
     g.name,
     g.uuid,
     g.status,
     g.cpu,
+    g.gpu,
+    g.memory,
     json.encode(g.spec),
     json.encode(json.array(g.needs)),
     queued,
@@ -292,17 +364,20 @@ function M.open(path)
   -- WAL with NORMAL: a killed process loses nothing, a power cut at most the last moments.
   local ok, fault = pcall(function()
     checked(handle:exec("PRAGMA synchronous = NORMAL"))
+    -- One process has the store, held apart by the lock of the engine: to lock each statement anew
+    -- would only cost, and where nobody shares the store nobody can make the loop wait.
+    checked(handle:exec("PRAGMA locking_mode = EXCLUSIVE"))
     local version = checked(handle:row("PRAGMA user_version")).user_version
-    if version ~= 0 and version ~= VERSION then
+    if version ~= 0 and version ~= VERSION and not MIGRATE[version] then
       require("pai.err").raise(
         "EPROTO",
         ("the engine's store %s has version %d; this pai reads %d"):format(path, version, VERSION),
         { hint = "stop the other pai's engine, or use another --state folder" }
       )
     end
-    if version == 0 then
+    if version ~= VERSION then
       handle:transaction(function()
-        checked(handle:exec(SCHEMA))
+        checked(handle:exec(version == 0 and SCHEMA or MIGRATE[version]))
         checked(handle:exec(("PRAGMA user_version = %d"):format(VERSION)))
       end)
     end

@@ -60,14 +60,34 @@ local function refuse(engine, ctx, e)
   reply.fail(e.error_code or "USAGE", e.message, e.stage == "yaml" and uuid or e.name)
 end
 
+-- What stands for {{host:TASK}}: a name in the shape of upstream's where the group gets a network
+-- of its own, else an address of the loopback that all processes share.
+local function host_name(ctx, task)
+  local uuid = store.uuid()
+  if ctx.plain then
+    local a, b, c = (uuid):match("^(%x%x)(%x%x)(%x%x)")
+    return ("127.%d.%d.%d"):format(
+      1 + tonumber(a, 16) % 250,
+      tonumber(b, 16),
+      1 + tonumber(c, 16) % 250
+    )
+  end
+  return ("%s.osmo-%s.local.svc.cluster.local"):format(task:lower():gsub("_", "-"):sub(1, 60), uuid)
+end
+
 local function options(ctx, workflow_id)
   return {
     variables = ctx.request.set_variables,
     string_variables = ctx.request.set_string_variables,
     labels = ctx.request.labels,
     env = ctx.request.env_vars,
-    pool = wire.pool(),
+    pool = ctx.pool_shown,
     workflow_id = workflow_id,
+    host = ctx.hosts and function(task)
+      local name = ctx.hosts[task] or host_name(ctx, task)
+      ctx.hosts[task] = name
+      return name
+    end,
   }
 end
 
@@ -86,10 +106,17 @@ local function dry_run(engine, ctx)
   }
 end
 
-local function load(engine, ctx, workflow_id)
-  local loaded, e = spec.load(ctx.request.file, options(ctx, workflow_id))
+-- Reads the spec, by itself with the id that the run will have if nobody comes between.
+local function load(engine, ctx, id)
+  local function likely(name)
+    return ("%s-%d"):format(name, engine.store:peek_number(name))
+  end
+  local loaded, e = spec.load(ctx.request.file, options(ctx, id or likely))
   if not loaded then
     refuse(engine, ctx, e)
+  end
+  if ctx.prune then
+    ctx.prune(loaded)
   end
   return loaded
 end
@@ -111,9 +138,9 @@ local function insert(engine, ctx, loaded, warnings)
   s:transaction(function()
     local number = s:next_number(loaded.name)
     id = ("%s-%d"):format(loaded.name, number)
-    local final = load(engine, ctx, id)
-    if ctx.prune then
-      ctx.prune(final)
+    local final = loaded
+    if loaded.workflow_id ~= id then
+      final = load(engine, ctx, id)
     end
     local ok, e = fs.mkdir(engine:run_dir(id), { parents = true, mode = 448 })
     if not ok then
@@ -136,7 +163,8 @@ local function insert(engine, ctx, loaded, warnings)
       warnings = warnings,
       labels = final.labels,
       request = ctx.request,
-    }, plan.groups(final))
+      app = ctx.app,
+    }, plan.groups(final, ctx))
   end)
   engine:kick()
   local base = ("%s/api/workflow/%s"):format(engine.base_url, id)
@@ -150,10 +178,16 @@ local function insert(engine, ctx, loaded, warnings)
   }
 end
 
-local function check_pool(pool)
-  if pool ~= wire.POOL then
-    reply.fail("USER", ("Pool %s not found."):format(pool))
+-- Makes the context ready for a pool; refuses one that is not there.
+local function enter_pool(engine, ctx)
+  local config = engine.pools[ctx.pool]
+  if not config then
+    reply.fail("USER", ("Pool %s not found."):format(ctx.pool))
   end
+  ctx.pool_config = config
+  ctx.pool_shown = wire.pool(engine, config)
+  ctx.hosts = {}
+  ctx.plain = engine.sandbox.kind == "plain"
 end
 
 ---POST /api/pool/{pool}/workflow
@@ -196,7 +230,7 @@ function M.submit(engine, req, pool, user)
   end
   ctx.request.labels = json.array(q:list("label"))
   ctx.request.env_vars = json.array(q:list("env_vars"))
-  check_pool(pool)
+  enter_pool(engine, ctx)
   if dry then
     return dry_run(engine, ctx)
   end
@@ -311,7 +345,6 @@ function M.restart(engine, pool, w, user)
       )
     )
   end
-  check_pool(pool)
   local ctx = {
     pool = pool,
     user = user,
@@ -319,14 +352,15 @@ function M.restart(engine, pool, w, user)
     request = engine.store:request(w.seq),
     parent = { name = w.name, number = w.number },
   }
+  if w.app_name then
+    ctx.app = { owner = w.app_owner, name = w.app_name, version = w.app_version }
+  end
+  enter_pool(engine, ctx)
   -- A run that never got as far as having groups is restarted as a whole.
   if w.status ~= "FAILED_SUBMISSION" then
     ctx.prune = pruner(engine, w)
   end
   local loaded = load(engine, ctx)
-  if ctx.prune then
-    ctx.prune(loaded)
-  end
   return insert(engine, ctx, loaded, judge(engine, ctx, loaded))
 end
 

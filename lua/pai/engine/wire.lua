@@ -3,6 +3,7 @@ local fs = require("pai.fs")
 local json = require("pai.json")
 local reply = require("pai.engine.reply")
 local status = require("pai.engine.status")
+local text = require("pai.text")
 
 local M = {}
 
@@ -53,7 +54,7 @@ local function task(engine, w, g, t)
   }
 end
 
-local function groups(engine, w)
+local function groups(engine, w, verbose)
   local rows, out = engine.store:groups(w.seq), {}
   local done, needs, downstream = {}, {}, {}
   for _, g in ipairs(rows) do
@@ -75,7 +76,7 @@ local function groups(engine, w)
         remaining[#remaining + 1] = need
       end
     end
-    local list = engine.store:tasks(g.seq)
+    local list = verbose and engine.store:all_tasks(g.seq) or engine.store:tasks(g.seq)
     table.sort(list, function(a, b)
       if a.name ~= b.name then
         return a.name < b.name
@@ -113,8 +114,9 @@ end
 ---@param engine pai.engine.Engine
 ---@param w table row
 ---@param skip_groups boolean
+---@param verbose boolean? all retries
 ---@return table
-function M.workflow(engine, w, skip_groups)
+function M.workflow(engine, w, skip_groups, verbose)
   local base = ("%s/api/workflow/%s"):format(engine.base_url, w.id)
   local queued, duration = spans(engine, w)
   local kept = engine:run_dir(w.id) .. "/data"
@@ -142,12 +144,12 @@ function M.workflow(engine, w, skip_groups)
     queued_time = queued,
     status = w.status,
     outputs = fs.exists(kept) and "file://" .. kept or "",
-    groups = json.array(skip_groups and {} or groups(engine, w)),
+    groups = json.array(skip_groups and {} or groups(engine, w, verbose)),
     pool = w.pool,
     backend = M.POOL,
-    app_owner = json.null,
-    app_name = json.null,
-    app_version = json.null,
+    app_owner = value(w.app_owner),
+    app_name = value(w.app_name),
+    app_version = value(w.app_version),
     plugins = { rsync = false },
     priority = w.priority,
     labels = json.decode(w.labels),
@@ -179,9 +181,9 @@ function M.entry(engine, w, now)
     grafana_url = json.null,
     dashboard_url = json.null,
     pool = w.pool,
-    app_owner = json.null,
-    app_name = json.null,
-    app_version = json.null,
+    app_owner = value(w.app_owner),
+    app_name = value(w.app_name),
+    app_version = value(w.app_version),
     priority = w.priority,
     labels = json.decode(w.labels),
   }
@@ -207,67 +209,106 @@ function M.task(engine, w, t)
   }
 end
 
----The one pool.
+---A pool as GET /api/pool shows it.
+---@param engine pai.engine.Engine
+---@param p pai.engine.Pool
 ---@return table
-function M.pool()
+function M.pool(engine, p)
+  local gpus = #engine.gpus
   return {
-    name = M.POOL,
-    description = "this machine",
+    name = p.name,
+    description = p.description,
     status = "ONLINE",
     download_type = json.null,
     enable_maintenance = false,
     backend = M.POOL,
     default_platform = M.PLATFORM,
-    default_exec_timeout = "60d",
-    default_queue_timeout = "60d",
-    max_exec_timeout = "60d",
-    max_queue_timeout = "60d",
-    default_exit_actions = {},
-    resources = { gpu = json.null },
+    default_exec_timeout = p.default_exec_timeout,
+    default_queue_timeout = p.default_queue_timeout,
+    max_exec_timeout = p.max_exec_timeout,
+    max_queue_timeout = p.max_queue_timeout,
+    default_exit_actions = p.default_exit_actions,
+    resources = {
+      gpu = gpus > 0 and { guarantee = gpus, maximum = gpus, weight = 1 } or json.null,
+    },
     topology_keys = json.array({}),
     platforms = {
       [M.PLATFORM] = {
-        description = "host processes",
-        host_network_allowed = false,
-        privileged_allowed = false,
-        allowed_mounts = json.array({}),
-        default_mounts = json.array({}),
+        description = p.runtime == "process" and "host processes" or p.runtime .. " containers",
+        host_network_allowed = p.host_network_allowed,
+        privileged_allowed = p.privileged_allowed,
+        allowed_mounts = json.array(p.allowed_mounts),
+        default_mounts = json.array(p.default_mounts),
       },
     },
   }
 end
 
----@return table
-function M.pools()
-  return { pools = { [M.POOL] = M.pool() } }
+---@param engine pai.engine.Engine
+---@param names string[] none for all
+---@return table<string, table> by name
+function M.pools(engine, names)
+  local out = {}
+  if #names == 0 then
+    for name, p in pairs(engine.pools) do
+      out[name] = M.pool(engine, p)
+    end
+  end
+  for _, name in ipairs(names) do
+    out[name] = M.pool(engine, engine.pools[name])
+  end
+  return out
 end
 
--- GPU counts, as text; this pool has none.
-local function usage()
+local function taken(engine)
+  local n = 0
+  for _ in pairs(engine.taken) do
+    n = n + 1
+  end
+  return n
+end
+
+-- GPU counts, as text; all pools share the machine.
+local function usage(engine)
+  local all, used = #engine.gpus, taken(engine)
+  local free = tostring(all - used)
   return {
-    quota_used = "0",
-    quota_free = "0",
-    quota_limit = "0",
-    total_usage = "0",
-    total_capacity = "0",
-    total_free = "0",
+    quota_used = tostring(used),
+    quota_free = free,
+    quota_limit = tostring(all),
+    total_usage = tostring(used),
+    total_capacity = tostring(all),
+    total_free = free,
   }
 end
 
+---@param engine pai.engine.Engine
+---@param names string[] none for all
 ---@return table
-function M.quota()
-  local p = M.pool()
-  p.resource_usage = usage()
-  return { node_sets = json.array({ { pools = json.array({ p }) } }), resource_sum = usage() }
+function M.quota(engine, names)
+  local list = json.array({})
+  local pools = M.pools(engine, names)
+  for _, name in ipairs(text.keys(pools)) do
+    local p = pools[name]
+    p.resource_usage = usage(engine)
+    list[#list + 1] = p
+  end
+  return { node_sets = json.array({ { pools = list } }), resource_sum = usage(engine) }
 end
 
+local total_kib
+
 local function memory_kib()
+  if total_kib then
+    return total_kib
+  end
   local f = io.open("/proc/meminfo", "r")
-  local text = f and f:read("a") or ""
+  local said = f and f:read("a") or ""
   if f then
     f:close()
   end
-  return math.tointeger(tonumber(text:match("MemTotal:%s+(%d+)"))) or 0
+  total_kib = math.tointeger(tonumber(said:match("MemTotal:%s+(%d+)"))) or 0
+  return total_kib
 end
 M.memory_kib = memory_kib
 
@@ -275,25 +316,44 @@ M.memory_kib = memory_kib
 ---@param engine pai.engine.Engine
 ---@return table
 function M.resource(engine)
-  local cpu, gib = tostring(engine.cores), 1048576
+  local cpu, gpus, gib = tostring(engine.cores), tostring(#engine.gpus), 1048576
   local storage = (fs.disk_free(engine.paths.root) or 0) // 1024
   local total = {
     cpu = cpu,
-    gpu = "0",
+    gpu = gpus,
     memory = memory_kib() .. "Ki",
     storage = storage .. "Ki",
   }
-  local used = { cpu = tostring(engine.busy_cpu), gpu = "0", memory = "0Ki", storage = "0Ki" }
-  local nested = { [M.POOL] = { [M.PLATFORM] = total } }
+  local used = {
+    cpu = tostring(engine.busy.cpu),
+    gpu = tostring(taken(engine)),
+    memory = ("%dKi"):format(engine.busy.memory * gib // 1),
+    storage = "0Ki",
+  }
+  local nested, config, labels, names = {}, {}, {}, json.array({})
+  for _, name in ipairs(text.keys(engine.pools)) do
+    local p = engine.pools[name]
+    nested[name] = { [M.PLATFORM] = total }
+    labels[name] = json.array({ M.PLATFORM })
+    names[#names + 1] = name .. "/" .. M.PLATFORM
+    config[name] = {
+      [M.PLATFORM] = {
+        host_network = p.host_network_allowed,
+        privileged = p.privileged_allowed,
+        default_mounts = json.array(p.default_mounts),
+        allowed_mounts = json.array(p.allowed_mounts),
+      },
+    }
+  end
   return {
     hostname = engine.hostname,
     backend = M.POOL,
     resource_type = "SHARED",
     exposed_fields = {
       node = engine.hostname,
-      ["pool/platform"] = json.array({ M.POOL .. "/" .. M.PLATFORM }),
+      ["pool/platform"] = names,
       cpu = cpu,
-      gpu = "0",
+      gpu = gpus,
       memory = tostring(memory_kib() // gib),
       storage = tostring(storage // gib),
     },
@@ -303,20 +363,11 @@ function M.resource(engine)
     platform_allocatable_fields = nested,
     platform_available_fields = nested,
     platform_workflow_allocatable_fields = nested,
-    config_fields = {
-      [M.POOL] = {
-        [M.PLATFORM] = {
-          host_network = false,
-          privileged = false,
-          default_mounts = json.array({}),
-          allowed_mounts = json.array({}),
-        },
-      },
-    },
+    config_fields = config,
     taints = json.array({}),
     conditions = json.array({}),
     label_fields = {},
-    pool_platform_labels = { [M.POOL] = json.array({ M.PLATFORM }) },
+    pool_platform_labels = labels,
   }
 end
 

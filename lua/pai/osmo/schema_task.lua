@@ -337,9 +337,11 @@ end
 
 ---Why a task would be refused once its tokens stand for paths; nil when it is fine.
 ---@param item table
+---@param file_urls boolean?
 ---@return string?
-function M.recheck(item)
+function M.recheck(item, file_urls)
   local check, seen = model.new(), {}
+  check.file_urls = file_urls
   for _, file in ipairs(item.files) do
     file_path(check, file.path, nil)
     if seen[file.path] then

@@ -18,7 +18,7 @@ local M = {}
 ---@field string_variables string[]? "name=text", after the others
 ---@field labels string[]? "key=value"
 ---@field env string[]? "K=V" for every task
----@field workflow_id string? default: NAME-1
+---@field workflow_id string|(fun(name: string): string)|nil default: NAME-1
 ---@field pool table|string|nil topology_keys, platforms, default and maximum timeouts
 ---@field file_urls boolean? false: only what upstream itself takes as a URL
 ---@field max_num_tasks integer? 20

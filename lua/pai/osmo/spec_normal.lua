@@ -128,7 +128,7 @@ local LISTS =
 
 local function normal_task(task, group, opts)
   local out = replace(task, tokens_of(task, group, opts))
-  local reason = schema_task.recheck(out)
+  local reason = schema_task.recheck(out, opts.file_urls)
   if reason then
     local message = "task '%s', once its tokens are replaced: %s"
     spec_parse.fail("tokens", 500, nil, task.path, message, task.name, reason)
@@ -186,7 +186,11 @@ end
 ---@return pai.osmo.Spec
 function M.make(workflow, groups, opts)
   local pool = type(opts.pool) == "table" and opts.pool or {}
-  local options = { workflow_id = opts.workflow_id or workflow.name .. "-1", host = opts.host }
+  local id = opts.workflow_id or workflow.name .. "-1"
+  if type(id) == "function" then
+    id = id(workflow.name)
+  end
+  local options = { workflow_id = id, host = opts.host, file_urls = opts.file_urls }
   local spec = {
     name = workflow.name,
     workflow_id = options.workflow_id,

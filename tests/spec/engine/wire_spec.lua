@@ -467,16 +467,15 @@ describe("the wire", function()
       assert.truthy(body.message:find("is not supported by the embedded engine", 1, true), path)
     end
     refused("GET", "/api/task")
-    refused("GET", "/api/credentials")
     refused("POST", "/api/workflow/x-1/exec/task/t")
     refused("DELETE", "/api/workflow/x-1")
     refused("POST", POST .. "?app_uuid=1&workflow_id=x")
     for feature, entry in pairs({
-      credentials = { credentials = { hub = "/secrets" } },
       checkpoint = { checkpoint = { { path = "/c", url = "s3://b/c", frequency = "1m" } } },
       image = { image = "ubuntu:24.04" },
       privileged = { privileged = true },
-      ["{{host:...}}"] = { args = { "{{host:t}}" } },
+      volumeMounts = { volumeMounts = { "/data" } },
+      hostNetwork = { hostNetwork = true },
     }) do
       local status, body =
         post("", { file = S.spec({ name = "no", tasks = { S.sh("t", "true", entry) } }) })

@@ -1,0 +1,82 @@
+-- The GPUs of this machine: what nvidia-smi says, else the device files. Which of them are taken.
+local exec = require("pai.exec")
+local fs = require("pai.fs")
+
+local M = {}
+
+local QUERY <const> = {
+  "nvidia-smi",
+  "--query-gpu=index,uuid,name,memory.total",
+  "--format=csv,noheader,nounits",
+}
+
+---@class pai.engine.Gpu
+---@field index integer
+---@field uuid string?
+---@field name string?
+---@field memory_mib integer?
+
+-- "0, GPU-5f0c..., NVIDIA L40S, 46068" a line (nvidia-smi --help-query-gpu).
+local function parse(text)
+  local out = {}
+  for line in text:gmatch("[^\n]+") do
+    local index, uuid, name, memory = line:match("^%s*(%d+),%s*([^,]+),%s*(.-),%s*(%S+)%s*$")
+    if index then
+      out[#out + 1] = {
+        index = math.tointeger(tonumber(index)),
+        uuid = uuid,
+        name = name,
+        memory_mib = math.tointeger(tonumber(memory)),
+      }
+    end
+  end
+  return out
+end
+
+---@return pai.engine.Gpu[] in the order of their indices
+function M.detect()
+  local r = exec.run(QUERY, { timeout = "20s", stdin = "null" })
+  if r then
+    return parse(r.stdout)
+  end
+  local out = {}
+  for _, name in ipairs(fs.list("/dev") or {}) do
+    local index = name:match("^nvidia(%d+)$")
+    if index then
+      out[#out + 1] = { index = math.tointeger(tonumber(index)) }
+    end
+  end
+  table.sort(out, function(a, b)
+    return a.index < b.index
+  end)
+  return out
+end
+
+---Finds so many free GPUs, the lowest indices first.
+---@param gpus pai.engine.Gpu[]
+---@param taken table<integer, boolean> by index
+---@param count integer
+---@return integer[]? indices nil when too few are free
+function M.find(gpus, taken, count)
+  local out = {}
+  for _, gpu in ipairs(gpus) do
+    if #out < count and not taken[gpu.index] then
+      out[#out + 1] = gpu.index
+    end
+  end
+  return #out == count and out or nil
+end
+
+---Device files that a task with these GPUs needs.
+---@param indices integer[]
+---@return string[]
+function M.devices(indices)
+  local out =
+    { "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset" }
+  for _, index in ipairs(indices) do
+    out[#out + 1] = "/dev/nvidia" .. index
+  end
+  return out
+end
+
+return M

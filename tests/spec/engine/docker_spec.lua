@@ -1,0 +1,287 @@
+-- Tasks in containers of a real Docker daemon, started here on a socket of its own.
+local S = dofile("tests/spec/engine/support.lua")
+local crypto = require("pai.crypto")
+local exec = require("pai.exec")
+local fs = require("pai.fs")
+local http = require("pai.http")
+local json = require("pai.json")
+
+local IMAGE <const> = "pai-test/busybox:1"
+
+describe("a pool of Docker containers", function()
+  local dir, daemon, engine, root
+
+  local function docker(method, path, opts)
+    local request = {
+      method = method,
+      url = "http://localhost" .. path,
+      unix_socket = dir .. "/docker.sock",
+      accept = "any",
+    }
+    for key, v in pairs(opts or {}) do
+      request[key] = v
+    end
+    return http.request(request)
+  end
+
+  -- The image holds busybox and nothing else.
+  local function import_image()
+    local tree = dir .. "/tree"
+    for _, name in ipairs({ "bin", "tmp", "etc" }) do
+      assert(fs.mkdir(tree .. "/" .. name, { parents = true }))
+    end
+    assert(fs.copy("/bin/busybox", tree .. "/bin/busybox"))
+    for _, name in ipairs({ "sh", "cat", "echo", "sleep", "ls", "wc", "id", "true", "tail", "head" }) do
+      assert(fs.symlink("busybox", tree .. "/bin/" .. name))
+    end
+    assert(exec.run({ "tar", "-C", tree, "-cf", dir .. "/image.tar", "." }))
+    local res = assert(docker("POST", "/images/create", {
+      query = { fromSrc = "-", repo = "pai-test/busybox", tag = "1" },
+      body = assert(fs.read(dir .. "/image.tar")),
+      headers = { ["content-type"] = "application/x-tar" },
+      timeout = "2m",
+    }))
+    assert.equal(200, res.status, res.body)
+  end
+
+  setup(function()
+    dir = assert(fs.tempdir({ prefix = "pai-docker-" }))
+    root = dir .. "/root"
+    assert(fs.mkdir(root))
+    daemon = assert(exec.start({
+      "dockerd",
+      "--data-root",
+      dir .. "/data",
+      "--exec-root",
+      dir .. "/exec",
+      "-H",
+      "unix://" .. dir .. "/docker.sock",
+      "--pidfile",
+      dir .. "/docker.pid",
+      "--iptables=false",
+      "--bridge=none",
+      "--storage-driver=vfs",
+    }, { stdout = { file = dir .. "/dockerd.log" }, stderr = "stdout" }))
+    S.eventually(function()
+      local res = docker("GET", "/_ping", { timeout = "2s" })
+      return res and res.status == 200
+    end, 60000)
+    import_image()
+    assert(fs.write(
+      dir .. "/pools.yaml",
+      json.encode({
+        pools = {
+          box = {
+            runtime = "docker",
+            socket = dir .. "/docker.sock",
+            network = "none",
+            pull = "never",
+            max_retry_per_task = 1,
+            allowed_mounts = { root },
+          },
+          fetch = { runtime = "docker", socket = dir .. "/docker.sock", network = "none" },
+          gone = { runtime = "podman", socket = dir .. "/none.sock" },
+        },
+      })
+    ))
+    engine = S.start({ roots = { root }, env = { PAI_ENGINE_POOLS = dir .. "/pools.yaml" } })
+  end)
+  teardown(function()
+    engine:stop()
+    daemon:kill("TERM")
+    if not daemon:wait("60s") then
+      daemon:kill("KILL")
+      daemon:wait()
+    end
+    fs.remove(dir, { recursive = true })
+  end)
+
+  local function sh(name, script, more)
+    local t = { name = name, image = IMAGE, command = { "/bin/sh", "-c" }, args = { script } }
+    for key, v in pairs(more or {}) do
+      t[key] = v
+    end
+    return t
+  end
+
+  local function run(workflow, pool)
+    local id = engine:submit(workflow, { pool = pool or "box" })
+    return assert(engine.client:wait(id, { every = "50ms", timeout = "120s" }))
+  end
+
+  local function containers()
+    local res = assert(docker("GET", "/containers/json", { query = { all = "true" } }))
+    return res:json()
+  end
+
+  it("runs tasks with inputs, outputs, files, environment and credentials", function()
+    local value = "c" .. crypto.hex(16)
+    assert.equal(200, (engine:request("POST", "/api/credentials/key", {
+      json = { generic_credential = { credential = { token = value } } },
+    })))
+    local q = run({
+      name = "flow",
+      tasks = {
+        sh("make", "echo out; echo err >&2; cat /work/note > {{output}}/note; echo $WHAT", {
+          files = { { path = "/work/note", contents = "a note\n" } },
+          environment = { WHAT = "where=here" },
+        }),
+        sh(
+          "take",
+          "cat {{input:make}}/note; ls /osmo/login/config; touch {{input:0}}/x || echo ro",
+          {
+            inputs = { { task = "make" } },
+            outputs = { { url = "file://" .. root .. "/out" } },
+          }
+        ),
+        sh("key", "echo key=$K", {
+          credentials = { key = { K = "token" } },
+        }),
+        sh("keys", "cat /keys/token | wc -c; cat /keys/token", { credentials = { key = "/keys" } }),
+      },
+    })
+    local log = engine:log(q.name)
+    assert.equal("COMPLETED", q.status, log)
+    for _, line in ipairs({
+      "[make] out",
+      "[make] err",
+      "[make] where=here",
+      "[take] a note",
+      "[take] login.yaml",
+      "[take] ro",
+      "[key] key=***",
+      "[keys] " .. #value,
+    }) do
+      assert.truthy(log:find(line, 1, true), line .. "\n" .. log)
+    end
+    assert.is_nil(log:find(value, 1, true))
+    assert.same({}, containers())
+  end)
+
+  it("reports exit codes, missing commands and images as upstream's table has them", function()
+    local q = run({
+      name = "codes",
+      tasks = {
+        sh("three", "exit 3"),
+        sh("killed", "kill -9 $$"),
+        sh("fine", "exit 7", { exitActions = { COMPLETE = "7" } }),
+        sh("twice", "exit 9", { exitActions = { RESCHEDULE = "9" } }),
+        { name = "missing", image = IMAGE, command = { "no-such-program" } },
+        { name = "absent", image = "pai-test/absent:1", command = { "true" } },
+      },
+    })
+    local t = S.tasks(q)
+    assert.equal(3, t.three.exit_code)
+    assert.equal("FAILED", t.three.status)
+    assert.equal(137, t.killed.exit_code)
+    assert.equal("COMPLETED", t.fine.status)
+    assert.equal(1, t.twice.retry_id)
+    assert.equal(2031, t.missing.exit_code)
+    assert.equal("FAILED_IMAGE_PULL", t.absent.status)
+    assert.equal(301, t.absent.exit_code)
+    assert.truthy(t.absent.failure_message:find("pai-test/absent:1", 1, true))
+    assert.same({}, containers())
+  end)
+
+  it("says so when an image cannot be pulled, or the daemon is not there", function()
+    local absent = { name = "t", image = "127.0.0.1:9/none:1", command = { "true" } }
+    local q = run({ name = "pull", tasks = { absent } }, "fetch")
+    assert.equal("FAILED_IMAGE_PULL", S.tasks(q).t.status)
+    assert.truthy(S.tasks(q).t.failure_message:find("127.0.0.1:9/none:1", 1, true))
+    q = run({ name = "gone", tasks = { sh("t", "true") } }, "gone")
+    assert.is_true(q.status ~= "COMPLETED")
+    assert.truthy(S.tasks(q).t.failure_message:find("podman of pool gone", 1, true))
+  end)
+
+  it("calls a task that needed too much memory evicted", function()
+    local q = run({
+      name = "oom",
+      resources = { default = { memory = "16Mi", cpu = 1 } },
+      tasks = { sh("t", "head -c 200000000 /dev/zero | tail -c 200000000 | wc -c; exit 3") },
+    })
+    local t = S.tasks(q).t
+    assert.equal("FAILED_EVICTED", t.status, engine:log(q.name))
+    assert.equal(3004, t.exit_code)
+    assert.equal("FAILED_EVICTED", q.status)
+  end)
+
+  it("lets the tasks of a group find each other by name", function()
+    local q = run({
+      name = "names",
+      groups = {
+        {
+          name = "pair",
+          tasks = {
+            sh("a", "echo from-a | busybox nc -l -p 7000 -w 60"),
+            sh(
+              "b",
+              "i=0; while [ $i -lt 60 ]; do busybox nc {{host:a}} 7000 </dev/null && exit 0; "
+                .. "sleep 1; i=$((i+1)); done; exit 1",
+              { lead = true }
+            ),
+          },
+        },
+      },
+    })
+    assert.equal("COMPLETED", q.status, engine:log(q.name))
+    assert.truthy(engine:log(q.name):find("[b] from-a", 1, true))
+    local networks = docker("GET", "/networks"):json()
+    for _, n in ipairs(networks) do
+      assert.is_nil(n.Name:find("^pai%-"))
+    end
+  end)
+
+  it("mounts what the pool allows and refuses the rest by name", function()
+    assert(fs.write(root .. "/data", "mounted\n"))
+    local q = run({
+      name = "mount",
+      tasks = { sh("t", "cat /mnt/data", { volumeMounts = { root .. ":/mnt" } }) },
+    })
+    assert.equal("COMPLETED", q.status)
+    assert.truthy(engine:log(q.name):find("[t] mounted", 1, true))
+    for said, entry in pairs({
+      ["does not allow the mount /etc"] = { volumeMounts = { "/etc:/mnt" } },
+      ["privileged is not allowed"] = { privileged = true },
+      ["does not allow hostNetwork"] = { hostNetwork = true },
+    }) do
+      local status, body = engine:request("POST", "/api/pool/box/workflow", {
+        json = { file = S.spec({ name = "no", tasks = { sh("t", "true", entry) } }) },
+      })
+      assert.equal(400, status)
+      assert.truthy(body.message:find(said, 1, true), body.message)
+    end
+  end)
+
+  it("ends a container that is cancelled, gently at first", function()
+    local id = engine:submit({
+      name = "cancel",
+      tasks = { sh("t", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done") },
+    }, { pool = "box" })
+    S.eventually(function()
+      return engine:log(id):find("[t] up", 1, true)
+    end, 60000)
+    assert.equal(1, #containers())
+    assert(engine.client:cancel(id))
+    local q = assert(engine.client:wait(id, { every = "50ms", timeout = "60s" }))
+    assert.equal("FAILED_CANCELED", q.status)
+    assert.truthy(engine:log(id):find("[t] bye", 1, true))
+    assert.same({}, containers())
+  end)
+
+  it("ends what a killed engine has left, and says what became of it", function()
+    local id = engine:submit({
+      name = "left",
+      tasks = { sh("t", "echo up; sleep 600") },
+    }, { pool = "box" })
+    S.eventually(function()
+      return engine:log(id):find("[t] up", 1, true)
+    end, 60000)
+    engine:kill()
+    assert.equal(1, #containers())
+    engine:boot({ env = { PAI_ENGINE_POOLS = dir .. "/pools.yaml" } })
+    assert.same({}, containers())
+    assert.equal("FAILED_BACKEND_ERROR", engine.client:query(id).status)
+    assert.truthy(engine:log(id):find("[t] up", 1, true))
+    assert.truthy(fs.read(engine.paths.log):find("ended 1 containers", 1, true))
+  end)
+end)
