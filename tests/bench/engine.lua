@@ -110,7 +110,7 @@ end
 -- Rows as a long-lived engine has them, put in while it is away.
 local function fill(state)
   local s = assert(store.open(paths.of(state).db))
-  s:transaction(function()
+  s:transaction("fill", function()
     local now = s:now()
     for i = 1, RUNS do
       s:insert_workflow({

@@ -72,26 +72,31 @@ function Engine:complain(text)
 end
 
 local function finalise(self, id, final)
-  if status.failed(final) then
-    local rule = ("-"):rep(100)
-    local url = self.base_url .. "/api/workflow/" .. id
-    self.logs:write(
-      id,
-      "log",
-      ("\n%s\nWorkflow terminated abnormally, view task status at:\n%s\n\n"):format(rule, url)
-        .. ("View task error logs at:\n%s/error_logs\n%s"):format(url, rule)
-    )
+  local leftover = fs.join(self:run_dir(id), "tasks")
+  if status.failed(final) and not self.logs:has_ended(id) then
+    self.logs:failed(id, self.base_url .. "/api/workflow/" .. id)
   end
   self.logs:finish(id)
-  fs.remove(fs.join(self:run_dir(id), "tasks"), { recursive = true })
+  fs.remove(leftover, { recursive = true })
   -- A run that has ended does not change any more: lists of thousands take its entry as text.
   local w = self.store:workflow(id)
-  self.store:run(
-    "UPDATE workflows SET entry = ?, entry_base = ? WHERE seq = ?",
-    json.encode(wire.entry(self, w, w.end_time)),
-    self.base_url,
-    w.seq
-  )
+  self.store:transaction("entry", function()
+    self.store:run(
+      "UPDATE workflows SET entry = ?, entry_base = ? WHERE seq = ?",
+      json.encode(wire.entry(self, w, w.end_time)),
+      self.base_url,
+      w.seq
+    )
+  end)
+end
+
+---Does for runs that have ended what a killed engine did not come to.
+function Engine:finish_ended()
+  local rows = self.store:rows([[SELECT id, status FROM workflows
+    WHERE entry IS NULL AND end_time IS NOT NULL AND status != 'FAILED_SUBMISSION']])
+  for _, w in ipairs(rows) do
+    finalise(self, w.id, w.status)
+  end
 end
 
 ---Does what follows from a committed change.

@@ -121,7 +121,7 @@ end
 ---@param group integer seq
 ---@return boolean claimed false when it is not queued any more
 function M.claim(store, group)
-  return store:transaction(function()
+  return store:transaction("claim", function()
     local now = store:now()
     local r = store:run(
       [[UPDATE groups SET status = 'INITIALIZING', initializing_start_time = ?
@@ -133,7 +133,8 @@ function M.claim(store, group)
       return false
     end
     store:run(
-      "UPDATE tasks SET status = 'INITIALIZING', initializing_start_time = ? WHERE grp = ?",
+      [[UPDATE tasks SET status = 'INITIALIZING', initializing_start_time = ?
+        WHERE grp = ? AND end_time IS NULL]],
       now,
       group
     )
@@ -168,7 +169,7 @@ end
 ---@return pai.engine.Changes
 function M.running(store, task, pid, pid_start, times, container)
   local changes = M.changes()
-  store:transaction(function()
+  store:transaction("running", function()
     local now = store:now()
     M.times(store, task, times)
     store:run(
@@ -190,34 +191,67 @@ function M.running(store, task, pid, pid_start, times, container)
   return changes
 end
 
+-- Ends one try of a task and makes the row of the next. Its number.
+local function try_again(store, task, ending)
+  local now = store:now()
+  M.times(store, task, ending.times or {})
+  store:run(
+    [[UPDATE tasks SET status = 'RESCHEDULED', exit_code = ?, failure_message = ?, end_time = ?
+      WHERE seq = ?]],
+    ending.exit_code,
+    ending.message,
+    now,
+    task.seq
+  )
+  return store:run(
+    [[INSERT INTO tasks (workflow, grp, name, uuid, retry_id, lead, status, cpu, gpu, memory,
+        storage, processing_start_time, scheduling_start_time, initializing_start_time)
+      SELECT workflow, grp, name, ?1, retry_id + 1, lead, 'INITIALIZING', cpu, gpu, memory,
+        storage, ?2, ?2, ?2 FROM tasks WHERE seq = ?3]],
+    uuid(),
+    now,
+    task.seq
+  ).last_id
+end
+
 ---Ends one try of a task and makes the next, which begins at once: the group keeps what it holds.
 ---@param store pai.engine.Store
 ---@param task table row
 ---@param ending {exit_code: integer, message: string, times: table<string, integer>?}
 ---@return table row of the next try
 function M.reschedule(store, task, ending)
-  return store:transaction(function()
-    local now = store:now()
-    M.times(store, task, ending.times or {})
-    store:run(
-      [[UPDATE tasks SET status = 'RESCHEDULED', exit_code = ?, failure_message = ?, end_time = ?
-        WHERE seq = ?]],
-      ending.exit_code,
-      ending.message,
-      now,
-      task.seq
-    )
-    local seq = store:run(
-      [[INSERT INTO tasks (workflow, grp, name, uuid, retry_id, lead, status, cpu, gpu, memory,
-          storage, processing_start_time, scheduling_start_time, initializing_start_time)
-        SELECT workflow, grp, name, ?1, retry_id + 1, lead, 'INITIALIZING', cpu, gpu, memory,
-          storage, ?2, ?2, ?2 FROM tasks WHERE seq = ?3]],
-      uuid(),
-      now,
-      task.seq
-    ).last_id
-    return store:row("SELECT * FROM tasks WHERE seq = ?", seq)
+  return store:transaction("reschedule", function()
+    return store:row("SELECT * FROM tasks WHERE seq = ?", try_again(store, task, ending))
   end)
+end
+
+---Puts a group back into the queue, with another try for each task that had not ended.
+---@param store pai.engine.Store
+---@param group table row
+---@param tasks table[] rows
+---@param ending {exit_code: integer, message: string}
+---@return pai.engine.Changes
+function M.requeue(store, group, tasks, ending)
+  local changes = M.changes()
+  store:transaction("requeue", function()
+    for _, t in ipairs(tasks) do
+      try_again(store, t, ending)
+    end
+    local now = store:now()
+    queue(store, "groups", "seq", group.seq, now)
+    store:run(
+      "UPDATE groups SET initializing_start_time = NULL, start_time = NULL WHERE seq = ?",
+      group.seq
+    )
+    store:run(
+      [[UPDATE tasks SET status = 'SCHEDULING', initializing_start_time = NULL
+        WHERE grp = ? AND end_time IS NULL]],
+      group.seq
+    )
+    refresh_workflow(store, group.workflow, now, changes)
+    changes.ready = true
+  end)
+  return changes
 end
 
 ---@class pai.engine.Ending
@@ -235,7 +269,7 @@ end
 ---@return pai.engine.Changes
 function M.finish(store, task, ignore_nonlead, ending)
   local changes = M.changes()
-  store:transaction(function()
+  store:transaction("finish", function()
     local now = store:now()
     M.times(store, task, ending.times or {})
     store:run(
@@ -282,7 +316,7 @@ end
 ---@return pai.engine.Changes
 function M.stop(store, group, new, exit_code, message)
   local changes = M.changes()
-  store:transaction(function()
+  store:transaction("stop", function()
     local now = store:now()
     finish_tasks(store, group.seq, new, exit_code, message, now)
     close_group(store, group, new, message, now, changes)
@@ -297,13 +331,15 @@ end
 ---@param message string?
 ---@param force boolean
 function M.request_cancel(store, seq, user, message, force)
-  store:run(
-    "UPDATE workflows SET cancel_by = ?, cancel_message = ?, cancel_force = ? WHERE seq = ?",
-    user,
-    message,
-    force and 1 or 0,
-    seq
-  )
+  store:transaction("cancel", function()
+    store:run(
+      "UPDATE workflows SET cancel_by = ?, cancel_message = ?, cancel_force = ? WHERE seq = ?",
+      user,
+      message,
+      force and 1 or 0,
+      seq
+    )
+  end)
 end
 
 ---What a cancelled task is told.

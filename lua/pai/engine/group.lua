@@ -1,13 +1,13 @@
 -- One group under way: its tasks are staged, meet at the barrier, run, upload and end together as
 -- the rules for lead and non-lead tasks say.
 local checkpoint = require("pai.engine.checkpoint")
-local container = require("pai.engine.container")
 local err = require("pai.err")
 local flow = require("pai.engine.flow")
 local fs = require("pai.fs")
 local job = require("pai.engine.job")
 local json = require("pai.json")
-local sandbox = require("pai.engine.sandbox")
+local network = require("pai.engine.network")
+local processes = require("pai.engine.processes")
 local status = require("pai.engine.status")
 local task = require("pai.task")
 
@@ -69,7 +69,7 @@ end
 local function kill(self, t)
   local proc, gone = t.proc, t.gone
   if not (self.stop and self.stop.force) then
-    sandbox.terminate(t.kind, t.proc)
+    processes.terminate(t.kind, t.proc)
     if gone:wait(GRACE) then
       return
     end
@@ -225,7 +225,7 @@ local function command(self, t, prepared)
     local code, ending = job.exit_code(t)
     if t.kind == "plain" then
       -- What left the process group is no part of a namespace that would have ended with it.
-      sandbox.reap("PAI_TASK_UUID=" .. t.row.uuid)
+      processes.reap("PAI_TASK_UUID=" .. t.row.uuid)
     end
     t.gone:set()
     if self.stop or not t.again then
@@ -326,37 +326,11 @@ local function guarded(self, t)
   fs.remove(t.folder, { recursive = true })
 end
 
--- A network of the group's own, in which its tasks find each other by name.
-local function open_network(self)
-  if not self.hosts or self.kind == "plain" then
-    return
-  elseif self.kind == "container" then
-    self.network = "pai-" .. self.group.uuid
-    container.make_network(self.pool, self.network, self.engine.paths.real_root)
-    return
-  end
-  self.net, self.close_net = sandbox.network()
-  local lines = { "127.0.0.1 localhost" }
-  for i, t in ipairs(self.tasks) do
-    local name = self.hosts[t.row.name]
-    lines[#lines + 1] = ("127.0.%d.%d %s"):format(1 + i // 250, 1 + i % 250, name)
-  end
-  self.hosts_file = table.concat(lines, "\n") .. "\n"
-end
-
-local function close_network(self)
-  if self.network then
-    container.remove_network(self.pool, self.network)
-  elseif self.close_net then
-    self.close_net()
-  end
-end
-
 ---Runs a claimed group to its end.
 function Run:execute()
-  local ok, fault = pcall(open_network, self)
+  local ok, fault = pcall(network.open, self)
   if not ok then
-    close_network(self)
+    network.close(self)
     error(fault, 0)
   end
   local lives = {}
@@ -366,7 +340,7 @@ function Run:execute()
   for _, life in ipairs(lives) do
     life:wait()
   end
-  close_network(self)
+  network.close(self)
   if self.clock then
     self.clock:cancel()
   end

@@ -136,6 +136,35 @@ function Logs:is_open(id, kind)
   return self.open[id .. "/" .. kind] ~= nil
 end
 
+-- What the last lines of a failed run's log begin and end with.
+local RULE <const> = ("-"):rep(100)
+
+---Writes what stands at the end of the log of a failed run.
+---@param id string
+---@param url string of the run
+function Logs:failed(id, url)
+  local text = "\n%s\nWorkflow terminated abnormally, view task status at:\n%s\n\n"
+    .. "View task error logs at:\n%s/error_logs\n%s"
+  self:write(id, "log", text:format(RULE, url, url, RULE))
+end
+
+---Whether the log of a run ends as that of a failed one.
+---@param id string
+---@return boolean
+function Logs:has_ended(id)
+  if self:is_open(id, "log") then
+    return false
+  end
+  local f = io.open(self.dir(id) .. "/log", "rb")
+  if not f then
+    return false
+  end
+  f:seek("end", -math.min(f:seek("end"), #RULE + 1))
+  local last = f:read("a")
+  f:close()
+  return last == RULE .. "\n"
+end
+
 ---Closes the files of a run that has ended; followers read the rest and end.
 ---@param id string
 function Logs:finish(id)

@@ -5,7 +5,7 @@ local data = require("pai.engine.data")
 local flow = require("pai.engine.flow")
 local fs = require("pai.fs")
 local json = require("pai.json")
-local sandbox = require("pai.engine.sandbox")
+local processes = require("pai.engine.processes")
 local status = require("pai.engine.status")
 local task = require("pai.task")
 local text = require("pai.text")
@@ -17,9 +17,9 @@ local M = {}
 local function end_processes(row, same_boot)
   local p = same_boot and row.pid and fs.process(row.pid)
   if p and p.start_time == row.pid_start then
-    sandbox.kill_group(row.pid)
+    processes.kill_group(row.pid)
   end
-  return sandbox.reap("PAI_TASK_UUID=" .. row.uuid)
+  return processes.reap("PAI_TASK_UUID=" .. row.uuid)
 end
 
 local function sweep_uploads(engine, row, spec)
@@ -87,6 +87,22 @@ local function verdict(w, tasks, dead)
   }
 end
 
+-- Whether the exit actions want all that died with the engine to be tried again.
+local function to_retry(engine, w, alive, specs)
+  local pool = engine.pools[w.pool]
+  for _, t in ipairs(pool and alive or {}) do
+    local new = status.of_exit(status.EXIT.BACKEND, specs[t.name].exit_actions, {
+      defaults = pool.exit_actions,
+      retry = t.retry_id,
+      max_retries = pool.max_retry_per_task,
+    })
+    if new ~= "RESCHEDULED" then
+      return false
+    end
+  end
+  return pool ~= nil and #alive > 0
+end
+
 local function end_group(engine, w, g, dead, same_boot)
   local specs, spec = specs_by_name(g)
   local tasks = engine.store:tasks(g.seq)
@@ -104,6 +120,12 @@ local function end_group(engine, w, g, dead, same_boot)
   end
   for _, t in ipairs(alive) do
     engine.logs:task(w.id, t.name, t.retry_id, ending.message, true)
+  end
+  if ending.exit_code == status.EXIT.BACKEND and to_retry(engine, w, alive, specs) then
+    engine:commit(flow.requeue(engine.store, g, alive, ending))
+    return
+  end
+  for _, t in ipairs(alive) do
     engine:commit(flow.finish(engine.store, t, spec.ignoreNonleadStatus ~= false, {
       status = ending.status,
       exit_code = ending.exit_code,
@@ -155,6 +177,7 @@ function M.run(engine)
     local w = store:workflow_by_seq(g.workflow)
     fs.remove(fs.join(engine:run_dir(w.id), "tasks"), { recursive = true })
   end
+  engine:finish_ended()
   return #rows
 end
 

@@ -31,7 +31,7 @@ local LEFT_OUT <const> = { boot = true, ["lost+found"] = true }
 local SYS <const> = "/sys/devices/system"
 
 -- Capabilities go last: as root they would let a task remount its read-only view.
-local ISOLATE <const> = {
+M.ISOLATE = {
   "bwrap",
   "--unshare-user",
   "--unshare-pid",
@@ -91,7 +91,7 @@ function M.detect()
   if os.getenv("PAI_ENGINE_SANDBOX") == "plain" then
     return { kind = "plain", reason = "PAI_ENGINE_SANDBOX=plain" }
   end
-  local args = table.move(ISOLATE, 1, #ISOLATE, 1, {})
+  local args = table.move(M.ISOLATE, 1, #M.ISOLATE, 1, {})
   bind_root(args)
   extend(args, "--remount-ro", "/", "--", "/bin/sh", "-c", ":")
   local r, e = exec.run(args, { timeout = "20s", stdin = "null" })
@@ -275,16 +275,6 @@ local function check_command(job, env)
   err.raise("ECOMMAND", ("cannot run %s: not found in PATH (%s)"):format(program, env.PATH))
 end
 
--- bubblewrap's first child is the namespace's init and leads the session of the command.
-local function inner_session(pid)
-  local f = io.open(("/proc/%d/task/%d/children"):format(pid, pid), "r")
-  local text = f and f:read("a") or ""
-  if f then
-    f:close()
-  end
-  return text:match("^(%d+)")
-end
-
 -- The words before bubblewrap that put it into a group's network. Only root may enter it without
 -- the user namespace that owns it.
 local function join_network(pid)
@@ -315,7 +305,7 @@ function M.plan(kind, job)
   local env = environment(job, "/osmo")
   check_command(job, env)
   local args = {}
-  for _, word in ipairs(ISOLATE) do
+  for _, word in ipairs(M.ISOLATE) do
     if not job.net or word ~= "--unshare-net" then
       args[#args + 1] = word
     end
@@ -371,109 +361,6 @@ function M.plan(kind, job)
     args = table.move(args, 1, #args, #join + 1, join)
   end
   return { argv = args, env = env, cwd = job.folder }
-end
-
----Starts what holds the network of a group: a loopback of its own that lasts as long as this
----process does.
----@return integer inner a process in it
----@return fun() close
-function M.network()
-  local up = task.event()
-  local args = table.move(ISOLATE, 1, #ISOLATE, 1, {})
-  extend(args, "--ro-bind", "/", "/", "--", "/bin/sh", "-c", "echo up; exec sleep infinity")
-  local proc, e = exec.start(args, {
-    stdin = "null",
-    accept = "any",
-    on_line = function()
-      up:set()
-    end,
-  })
-  if not proc then
-    error(e, 0)
-  end
-  -- Lines are given while somebody waits for the end.
-  local ended = task.spawn(function()
-    proc:wait()
-    up:set()
-  end)
-  local inner = up:wait("20s") and inner_session(proc.pid)
-  if not inner then
-    proc:kill("KILL")
-    ended:wait()
-    err.raise("ESTART", "the network of the group could not be made")
-  end
-  local function close()
-    proc:kill("KILL")
-    ended:wait()
-  end
-  return math.tointeger(tonumber(inner)), close
-end
-
----Asks a running task to end: TERM to the command and what it started, not to the sandbox.
----@param kind "bubblewrap"|"plain"|"container"
----@param proc table process of pai.exec, or container
-function M.terminate(kind, proc)
-  local inner = kind == "bubblewrap" and inner_session(proc.pid)
-  if inner then
-    exec.run({ "/bin/sh", "-c", 'kill -TERM "-$0"', inner }, {
-      timeout = "5s",
-      stdin = "null",
-      stderr = "null",
-      accept = { 0, 1 },
-    })
-  elseif kind ~= "bubblewrap" then
-    proc:kill("TERM")
-  end
-end
-
----Ends a process group at once.
----@param pid integer of its leader
-function M.kill_group(pid)
-  exec.run({ "/bin/sh", "-c", 'kill -KILL "-$0"', tostring(pid) }, {
-    timeout = "5s",
-    stdin = "null",
-    stderr = "null",
-    accept = "any",
-  })
-end
-
--- Whether /proc/PID/environ has this entry; other users' processes cannot be read and are not ours.
-local function has_entry(pid, entry)
-  local f = io.open(("/proc/%d/environ"):format(pid), "rb")
-  if not f then
-    return false
-  end
-  local text = "\0" .. (f:read("a") or "") .. "\0"
-  f:close()
-  return text:find("\0" .. entry .. "\0", 1, true) ~= nil
-end
-
----Ends every process whose environment carries the entry; for what an engine left behind.
----@param entry string "NAME=value"
----@return integer count of processes found
-function M.reap(entry)
-  local found = 0
-  for _ = 1, 50 do
-    local pids = {}
-    for _, name in ipairs(fs.list("/proc") or {}) do
-      local pid = math.tointeger(tonumber(name))
-      if pid and has_entry(pid, entry) then
-        local p = fs.process(pid)
-        if p and p.state ~= "Z" then
-          pids[#pids + 1] = name
-        end
-      end
-    end
-    if #pids == 0 then
-      return found
-    end
-    found = math.max(found, #pids)
-    local argv = { "/bin/sh", "-c", 'kill -KILL "$@"', "kill" }
-    table.move(pids, 1, #pids, #argv + 1, argv)
-    exec.run(argv, { timeout = "5s", stdin = "null", stderr = "null", accept = { 0, 1 } })
-    task.sleep("20ms")
-  end
-  return found
 end
 
 return M

@@ -3,6 +3,7 @@
 local crypto = require("pai.crypto")
 local db = require("pai.db")
 local json = require("pai.json")
+local kill_point = require("pai.engine.kill_point")
 local task = require("pai.task")
 
 local M = {}
@@ -111,13 +112,16 @@ function M.uuid()
 end
 
 ---Runs fn in one transaction; what it raises is raised again after the rollback.
+---@param name string of the transition
 ---@param fn function
 ---@return any
-function Store:transaction(fn)
+function Store:transaction(name, fn)
   local result
   self.db:transaction(function()
     result = fn()
+    kill_point("before:" .. name)
   end)
+  kill_point("after:" .. name)
   return result
 end
 
@@ -262,7 +266,7 @@ end
 ---@param paths string[] absolute
 function Store:add_roots(paths)
   local now = self:now()
-  self:transaction(function()
+  self:transaction("roots", function()
     for _, path in ipairs(paths) do
       self:run("INSERT OR IGNORE INTO roots (path, added) VALUES (?, ?)", path, now)
     end

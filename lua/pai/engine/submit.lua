@@ -25,7 +25,7 @@ local LEAVES_RUN <const> = {
 
 local function insert_failed(engine, ctx, name, message)
   local s = engine.store
-  s:transaction(function()
+  s:transaction("refuse", function()
     local number = s:next_number(name)
     local now = s:now()
     s:insert_workflow({
@@ -135,7 +135,7 @@ end
 local function insert(engine, ctx, loaded, warnings)
   local s = engine.store
   local id
-  s:transaction(function()
+  s:transaction("submit", function()
     local number = s:next_number(loaded.name)
     id = ("%s-%d"):format(loaded.name, number)
     local final = loaded

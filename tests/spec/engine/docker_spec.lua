@@ -31,7 +31,7 @@ describe("a pool of Docker containers", function()
       assert(fs.mkdir(tree .. "/" .. name, { parents = true }))
     end
     assert(fs.copy("/bin/busybox", tree .. "/bin/busybox"))
-    for _, name in ipairs({ "sh", "cat", "echo", "sleep", "ls", "wc", "id", "true", "tail", "head" }) do
+    for name in ("sh cat echo sleep ls wc id true tail head"):gmatch("%a+") do
       assert(fs.symlink("busybox", tree .. "/bin/" .. name))
     end
     assert(exec.run({ "tar", "-C", tree, "-cf", dir .. "/image.tar", "." }))

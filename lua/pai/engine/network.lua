@@ -1,0 +1,75 @@
+-- The network that the tasks of a group share when they name each other: a loopback in a namespace
+-- of its own for processes, a network of the daemon's for containers.
+local container = require("pai.engine.container")
+local err = require("pai.err")
+local exec = require("pai.exec")
+local processes = require("pai.engine.processes")
+local sandbox = require("pai.engine.sandbox")
+local task = require("pai.task")
+
+local M = {}
+
+-- Starts what holds the network of a group: a loopback of its own that lasts as long as this
+-- process does. A process in it, and what ends it.
+local function hold()
+  local up = task.event()
+  local args = table.move(sandbox.ISOLATE, 1, #sandbox.ISOLATE, 1, {})
+  local words = { "--ro-bind", "/", "/", "--", "/bin/sh", "-c", "echo up; exec sleep infinity" }
+  table.move(words, 1, #words, #args + 1, args)
+  local proc, e = exec.start(args, {
+    stdin = "null",
+    accept = "any",
+    on_line = function()
+      up:set()
+    end,
+  })
+  if not proc then
+    error(e, 0)
+  end
+  -- Lines are given while somebody waits for the end.
+  local ended = task.spawn(function()
+    proc:wait()
+    up:set()
+  end)
+  local inner = up:wait("20s") and processes.inner_session(proc.pid)
+  if not inner then
+    proc:kill("KILL")
+    ended:wait()
+    err.raise("ESTART", "the network of the group could not be made")
+  end
+  local function close()
+    proc:kill("KILL")
+    ended:wait()
+  end
+  return math.tointeger(tonumber(inner)), close
+end
+
+---Makes the network of a group whose tasks name each other. Raises.
+---@param self pai.engine.Run
+function M.open(self)
+  if not self.hosts or self.kind == "plain" then
+    return
+  elseif self.kind == "container" then
+    self.network = "pai-" .. self.group.uuid
+    container.make_network(self.pool, self.network, self.engine.paths.real_root)
+    return
+  end
+  self.net, self.close_net = hold()
+  local lines = { "127.0.0.1 localhost" }
+  for i, t in ipairs(self.tasks) do
+    local name = self.hosts[t.row.name]
+    lines[#lines + 1] = ("127.0.%d.%d %s"):format(1 + i // 250, 1 + i % 250, name)
+  end
+  self.hosts_file = table.concat(lines, "\n") .. "\n"
+end
+
+---@param self pai.engine.Run
+function M.close(self)
+  if self.network then
+    container.remove_network(self.pool, self.network)
+  elseif self.close_net then
+    self.close_net()
+  end
+end
+
+return M
