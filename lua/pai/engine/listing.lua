@@ -15,12 +15,19 @@ local ERROR_LINES <const> = 100
 local WITH_LABEL <const> =
   "EXISTS (SELECT 1 FROM labels l WHERE l.workflow = workflows.seq AND l.key = ?%s)"
 
-local function like(text)
+---A text as LIKE takes it literally.
+---@param text string
+---@return string
+function M.like(text)
   return (text:gsub("[\\%%_]", "\\%0"))
 end
 
--- Adds "column IN (?, ...)".
-local function one_of(where, values, column, list)
+---Adds "column IN (?, ...)"; nothing for an empty list.
+---@param where string[]
+---@param values any[]
+---@param column string
+---@param list string[]
+function M.one_of(where, values, column, list)
   if #list == 0 then
     return
   end
@@ -38,7 +45,7 @@ local function by_label(where, values, text)
   values[#values + 1] = parsed.key
   for _, pattern in ipairs(parsed.patterns) do
     any[#any + 1] = "l.value LIKE ? ESCAPE '\\'"
-    values[#values + 1] = (like(pattern):gsub("%*", "%%"))
+    values[#values + 1] = (M.like(pattern):gsub("%*", "%%"))
   end
   where[#where + 1] = WITH_LABEL:format(" AND (" .. table.concat(any, " OR ") .. ")")
 end
@@ -49,19 +56,19 @@ local function filters(q, user)
   if #users == 0 and not q:bool("all_users", false) then
     users = { user }
   end
-  one_of(where, values, "user", users)
+  M.one_of(where, values, "user", users)
   if not q:bool("all_pools", false) then
     local pools = q:list("pools")
-    one_of(where, values, "pool", #pools > 0 and pools or { wire.POOL })
+    M.one_of(where, values, "pool", #pools > 0 and pools or { wire.POOL })
   end
   local name = q:text("name")
   if name and name ~= "" then
     where[#where + 1] = "id LIKE ? ESCAPE '\\'"
-    values[#values + 1] = "%" .. like(name) .. "%"
+    values[#values + 1] = "%" .. M.like(name) .. "%"
   end
   local statuses = q:enum("statuses", status.WORKFLOW)
   if #statuses > 0 then
-    one_of(where, values, "status", statuses)
+    M.one_of(where, values, "status", statuses)
   else
     where[#where + 1] = "status != 'FAILED_SUBMISSION'"
   end
@@ -74,7 +81,7 @@ local function filters(q, user)
     where[#where + 1] = "submit_time < ?"
     values[#values + 1] = before
   end
-  one_of(where, values, "priority", q:enum("priority", { "HIGH", "NORMAL", "LOW" }))
+  M.one_of(where, values, "priority", q:enum("priority", { "HIGH", "NORMAL", "LOW" }))
   for _, text in ipairs(q:list("label")) do
     by_label(where, values, text)
   end

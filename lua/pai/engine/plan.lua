@@ -189,6 +189,12 @@ local function check_resources(engine, t, ctx)
   local function refuse(text, ...)
     return refusal("RESOURCE", "Task %s: %s", t.name, text:format(...))
   end
+  local asked = (ctx.loaded.resources or {})[t.resource or "default"] or {}
+  for _, node in ipairs(asked.nodesExcluded or {}) do
+    if node == engine.hostname then
+      return refuse("nodesExcluded names %s, the only node there is", node)
+    end
+  end
   local gpus = #engine.gpus
   if need.cpu <= 0 then
     return refuse("cpu must be above 0")

@@ -1,4 +1,6 @@
 -- The REST surface: which handler answers which method and path.
+local account = require("pai.engine.account")
+local apps = require("pai.engine.apps")
 local credentials = require("pai.engine.credentials")
 local err = require("pai.err")
 local fs = require("pai.fs")
@@ -7,13 +9,11 @@ local listing = require("pai.engine.listing")
 local reply = require("pai.engine.reply")
 local status = require("pai.engine.status")
 local submit = require("pai.engine.submit")
+local tasks = require("pai.engine.tasks")
 local text = require("pai.text")
 local wire = require("pai.engine.wire")
 
 local M = {}
-
--- The version of the contract that is spoken.
-local CONTRACT <const> = { major = "6", minor = "4", revision = "0" }
 
 local function find_workflow(engine, id)
   local w = engine.store:workflow(id)
@@ -45,38 +45,14 @@ local function check_pool(engine, names)
   return names
 end
 
-local function version(engine)
-  return {
-    major = CONTRACT.major,
-    minor = CONTRACT.minor,
-    revision = CONTRACT.revision,
-    hash = "pai-" .. engine.build.version,
-  }
-end
-
-local function login()
-  return {
-    device_endpoint = json.null,
-    device_client_id = json.null,
-    browser_endpoint = json.null,
-    browser_client_id = json.null,
-    token_endpoint = json.null,
-    logout_endpoint = json.null,
-  }
-end
-
 local function profile(engine, req)
-  return {
-    profile = {
-      username = user_of(engine, req),
-      email_notification = false,
-      slack_notification = false,
-      pool = wire.POOL,
-    },
-    roles = json.array({ "osmo-user" }),
-    pools = json.array(text.keys(engine.pools)),
-    token = json.null,
-  }
+  return account.profile(engine, user_of(engine, req))
+end
+
+local function apps_with_user(fn)
+  return function(engine, req, name)
+    return fn(engine, req, name, user_of(engine, req))
+  end
 end
 
 local function pools(engine, req)
@@ -183,6 +159,22 @@ local function body_table(req)
   return value
 end
 
+local function set_profile(engine, req)
+  return account.set_profile(engine, user_of(engine, req), body_table(req))
+end
+
+local function list_tasks(engine, req)
+  return tasks.list(engine, req, user_of(engine, req))
+end
+
+local function list_apps(engine, req)
+  return apps.list(engine, req, user_of(engine, req))
+end
+
+local function app_info(engine, _, name)
+  return apps.info(engine, name)
+end
+
 local function list_credentials(engine, req)
   return credentials.answer(engine, user_of(engine, req))
 end
@@ -266,9 +258,23 @@ local ROUTES <const> = {
       return { status = "OK" }
     end,
   },
-  { "GET", "/api/version", version },
-  { "GET", "/api/auth/login", login },
+  { "GET", "/api/version", account.version },
+  { "GET", "/api/router/version", account.version },
+  { "GET", "/client/version", account.version },
+  { "GET", "/api/auth/login", account.login },
   { "GET", "/api/profile/settings", profile },
+  { "POST", "/api/profile/settings", set_profile },
+  { "GET", "/api/users", account.users },
+  { "GET", "/api/tag", account.tags },
+  { "GET", "/api/plugins/configs", account.plugins },
+  { "GET", "/api/task", list_tasks },
+  { "GET", "/api/app", list_apps },
+  { "GET", "/api/app/user/{}", app_info },
+  { "POST", "/api/app/user/{}", apps_with_user(apps.create) },
+  { "PATCH", "/api/app/user/{}", apps_with_user(apps.update) },
+  { "DELETE", "/api/app/user/{}", apps_with_user(apps.delete) },
+  { "GET", "/api/app/user/{}/spec", apps.spec },
+  { "POST", "/api/app/user/{}/rename", apps_with_user(apps.rename) },
   { "GET", "/api/pool", pools },
   { "GET", "/api/pool_quota", pool_quota },
   { "GET", "/api/configs/{}", config },

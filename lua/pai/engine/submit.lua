@@ -1,5 +1,6 @@
 -- Submitting: dry run, validation, a real run, a run of a stored spec, and the restart of what
 -- failed. The order of the checks and which failures leave a run behind are upstream's.
+local apps = require("pai.engine.apps")
 local body_of = require("pai.engine.body")
 local fs = require("pai.fs")
 local json = require("pai.json")
@@ -200,6 +201,7 @@ function M.submit(engine, req, pool, user)
   local q = reply.query(req.query)
   local dry = q:bool("dry_run", false)
   local validation_only = q:bool("validation_only", false)
+  local app_version = q:int("app_version")
   local priority = q:enum("priority", { "HIGH", "NORMAL", "LOW" }, true)[1] or "NORMAL"
   q:check()
   local body = body_of.parse(req)
@@ -208,10 +210,9 @@ function M.submit(engine, req, pool, user)
     reply.fail("USAGE", "Either file contents or workflow ID can be provided, but not both.")
   elseif not body and not stored then
     reply.fail("USAGE", "Need to provide either file contents or workflow ID.")
-  elseif q:text("app_uuid") or q:text("app_version") then
-    reply.unsupported("Submitting an app")
   end
   local ctx = { pool = pool, user = user, priority = priority }
+  ctx.app = apps.of_submit(engine, q:text("app_uuid"), app_version)
   if stored then
     local w = engine.store:workflow(stored)
     if not w then

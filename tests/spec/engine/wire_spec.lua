@@ -466,10 +466,10 @@ describe("the wire", function()
       assert.equal("USAGE", body.error_code)
       assert.truthy(body.message:find("is not supported by the embedded engine", 1, true), path)
     end
-    refused("GET", "/api/task")
+    refused("POST", "/api/workflow/x-1/tag")
+    refused("POST", "/api/workflow/x-1/portforward/t")
     refused("POST", "/api/workflow/x-1/exec/task/t")
     refused("DELETE", "/api/workflow/x-1")
-    refused("POST", POST .. "?app_uuid=1&workflow_id=x")
     for feature, entry in pairs({
       checkpoint = { checkpoint = { { path = "/c", url = "s3://b/c", frequency = "1m" } } },
       image = { image = "ubuntu:24.04" },
