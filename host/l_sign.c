@@ -55,6 +55,33 @@ static int l_shared(lua_State *L) {
   return 1;
 }
 
+// sha256(PART...): of texts and secrets, one after another.
+static int l_sha256(lua_State *L) {
+  int n = lua_gettop(L);
+  EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+  unsigned char out[EVP_MAX_MD_SIZE];
+  unsigned out_len = 0;
+  bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
+  int wrong = 0;
+  for (int i = 1; i <= n && ok && wrong == 0; i++) {
+    size_t len = 0;
+    const pai_secret *secret = pai_secret_test(L, i);
+    const char *data = secret != NULL                  ? pai_secret_data(secret, &len)
+                       : lua_type(L, i) == LUA_TSTRING ? lua_tolstring(L, i, &len)
+                                                       : NULL;
+    wrong = data == NULL ? i : 0;
+    ok = wrong != 0 || EVP_DigestUpdate(ctx, data, len);
+  }
+  ok = ok && EVP_DigestFinal_ex(ctx, out, &out_len);
+  EVP_MD_CTX_free(ctx);
+  if (wrong != 0)
+    return luaL_typeerror(L, wrong, "string or secret");
+  if (!ok)
+    return luaL_error(L, "out of memory for a digest");
+  push_hex(L, out, out_len);
+  return 1;
+}
+
 /* Checksums. */
 
 static int hasher_gc(lua_State *L) {
@@ -224,7 +251,8 @@ static int l_mask_sas(lua_State *L) {
 
 static const luaL_Reg functions[] = {
     {"v4", l_v4},     {"shared", l_shared},     {"hasher", l_hasher},
-    {"keys", l_keys}, {"mask_sas", l_mask_sas}, {NULL, NULL},
+    {"keys", l_keys}, {"mask_sas", l_mask_sas}, {"sha256", l_sha256},
+    {NULL, NULL},
 };
 
 static const luaL_Reg methods[] = {{"file", hasher_file}, {"hex", hasher_hex}, {NULL, NULL}};

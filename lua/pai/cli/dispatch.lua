@@ -50,12 +50,14 @@ function M.report(e, opts)
 end
 
 -- A command of its own that the first word names: `pai runs show`.
-local function choose(command, argv)
+local choose
+function choose(command, argv)
   local word = argv[1]
   for _, sub in ipairs(command.commands or {}) do
     if sub.name == word then
-      local inner = setmetatable({ parent = command.name }, { __index = sub })
-      return inner, table.move(argv, 2, #argv, 1, {})
+      local parent = command.parent and command.parent .. " " .. command.name or command.name
+      local inner = setmetatable({ parent = parent }, { __index = sub })
+      return choose(inner, table.move(argv, 2, #argv, 1, {}))
     end
   end
   if command.commands and word and word:sub(1, 1) ~= "-" then
@@ -65,7 +67,8 @@ local function choose(command, argv)
     end
     local hint = require("pai.text").did_you_mean(word, names)
     local list = table.concat(names, ", ")
-    err.raise("EUSAGE", ("pai %s has no '%s'%s; it has %s"):format(command.name, word, hint, list))
+    local full = command.parent and command.parent .. " " .. command.name or command.name
+    err.raise("EUSAGE", ("pai %s has no '%s'%s; it has %s"):format(full, word, hint, list))
   end
   return command, argv
 end

@@ -146,9 +146,12 @@ function M.run(names, opts)
     local hint = text.did_you_mean(names[1], cli.COMMANDS)
     require("pai.err").raise("EUSAGE", ("no command '%s'%s"):format(names[1], hint))
   end
-  for _, sub in ipairs(names[2] and command.commands or {}) do
-    if sub.name == names[2] then
-      command = setmetatable({ parent = names[1] }, { __index = sub })
+  for i = 2, #names do
+    for _, sub in ipairs(command.commands or {}) do
+      if sub.name == names[i] then
+        command = setmetatable({ parent = table.concat(names, " ", 1, i - 1) }, { __index = sub })
+        break
+      end
     end
   end
   if opts.json then

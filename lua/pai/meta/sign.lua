@@ -22,6 +22,11 @@ function sign.v4(key, date, region, service, text) end
 ---@return pai.error? err `EPARSE`: the key is no base64.
 function sign.shared(key, text) end
 
+---The SHA-256 of texts and secrets, one after another, in hex.
+---@param ... string|pai.secret.handle
+---@return string
+function sign.sha256(...) end
+
 ---Digests over the same bytes, which are read once.
 ---@class pai.sign.hasher
 local hasher = {}

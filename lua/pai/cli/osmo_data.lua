@@ -1,0 +1,297 @@
+-- pai osmo data: files in object stores, straight from this machine.
+local args = require("pai.cli.args")
+local common = require("pai.cli.osmo_common")
+local err = require("pai.err")
+local json = require("pai.json")
+local out = require("pai.out")
+
+local REGEX <const> =
+  { name = "regex", arg = "REGEX", doc = "only names that match from their beginning" }
+local INCLUDE <const> = {
+  name = "include",
+  arg = "PATTERN",
+  many = true,
+  doc = "only names that match, such as '*.mp4' or 'out/**'",
+}
+local EXCLUDE <const> =
+  { name = "exclude", arg = "PATTERN", many = true, doc = "no names that match" }
+local PARALLEL <const> =
+  { name = "parallel", arg = "N", doc = "requests side by side, 1 to 64 (default 8)" }
+local CA_FILE <const> =
+  { name = "ca-file", arg = "FILE", doc = "certificates to trust in place of the system's" }
+local RESUME <const> =
+  { name = "resume", doc = "leave out what is there with the same size and checksum" }
+
+local function options(...)
+  return { REGEX, INCLUDE, EXCLUDE, PARALLEL, CA_FILE, ... }
+end
+
+local function open(url, opts)
+  return common.checked(require("pai.store").open(url, {
+    parallel = common.integer(opts, "parallel"),
+    ca_file = opts.ca_file,
+  }))
+end
+
+local function chosen(opts, more)
+  local t = { regex = opts.regex, include = opts.include, exclude = opts.exclude }
+  for name, value in pairs(more or {}) do
+    t[name] = value
+  end
+  return t
+end
+
+local function shown_entry(entry)
+  return {
+    key = require("pai.text").utf8(entry.key),
+    size = entry.size,
+    etag = entry.etag,
+    modified = entry.modified,
+    folder = entry.folder,
+  }
+end
+
+local list = {
+  name = "list",
+  summary = "list what is below a URL",
+  usage = "URL",
+  options = options(
+    { name = "recursive", doc = "all keys, not only the first level" },
+    { name = "prefix", arg = "TEXT", doc = "names that begin so" },
+    { name = "long", doc = "with size and time" }
+  ),
+  examples = {
+    { "pai osmo data list s3://bucket/runs/", "folders end in a slash" },
+    { "pai osmo data list azure://account/data --recursive --include '*.mp4'", "" },
+  },
+}
+
+---@param words string[]
+---@param opts table
+---@return integer exit code
+function list.run(words, opts)
+  args.count(words, 1, 1, "URL")
+  local count, bytes, entries = 0, 0, {}
+  common.checked(open(words[1], opts):list(chosen(opts, {
+    recursive = opts.recursive,
+    prefix = opts.prefix,
+    on_page = function(page)
+      for _, entry in ipairs(page) do
+        count, bytes = count + 1, bytes + (entry.size or 0)
+        if opts.json then
+          entries[#entries + 1] = shown_entry(entry)
+        elseif opts.long then
+          out.stdout(
+            ("%14s  %-29s  %s\n"):format(entry.size or "-", entry.modified or "-", entry.key)
+          )
+        else
+          out.stdout(entry.key .. "\n")
+        end
+      end
+    end,
+  })))
+  if opts.json then
+    common.print_json({ entries = json.array(entries), bytes = bytes })
+  else
+    local show = require("pai.cli.data_progress").bytes
+    out.stderr(("%d entries, %s\n"):format(count, show(bytes)))
+  end
+  return 0
+end
+
+-- Prints what a transfer came to; 1 when something was left out.
+local function print_result(r, verb, opts)
+  if opts.json then
+    r.left_out = json.array(r.left_out)
+    common.print_json(r)
+  else
+    for _, name in ipairs(r.left_out) do
+      out.stderr(("left out: %s\n"):format(name))
+    end
+    local show = require("pai.cli.data_progress").bytes
+    local rate = r.seconds > 0 and r.moved / r.seconds or 0
+    out.stdout(
+      ("%s %d files, %s in %.1f s (%s/s)%s\n"):format(
+        verb,
+        r.files - r.skipped,
+        show(r.moved),
+        r.seconds,
+        show(rate),
+        r.skipped > 0 and (", %d were there"):format(r.skipped) or ""
+      )
+    )
+  end
+  return #r.left_out > 0 and 1 or 0
+end
+
+local function transfer(verb, opts, run)
+  local listen, finish = require("pai.cli.data_progress").new(opts.json, verb)
+  local r, e = run(chosen(opts, {
+    resume = opts.resume,
+    no_checksum = opts.no_checksum,
+    on_progress = listen,
+  }))
+  finish()
+  return print_result(common.checked(r, e), verb, opts)
+end
+
+local upload = {
+  name = "upload",
+  summary = "upload files and folders",
+  usage = "URL PATH...",
+  doc = "A folder keeps its name below the URL's path; DIR/* leaves it out. Large files go in "
+    .. "parts; an upload that was interrupted goes on when the same command is given again.",
+  options = options(RESUME),
+  examples = {
+    { "pai osmo data upload s3://bucket/in clips", "becomes s3://bucket/in/clips/..." },
+    { "pai osmo data upload s3://bucket/in 'clips/*'", "becomes s3://bucket/in/..." },
+  },
+}
+
+---@param words string[]
+---@param opts table
+---@return integer exit code
+function upload.run(words, opts)
+  args.count(words, 2, math.huge, "URL PATH")
+  local store = open(words[1], opts)
+  return transfer("uploaded", opts, function(settings)
+    return store:upload(table.move(words, 2, #words, 1, {}), settings)
+  end)
+end
+
+local download = {
+  name = "download",
+  summary = "download an object, or all that is below a path, into a folder",
+  usage = "URL DIR",
+  doc = "Names are relative to the URL's path. A file gets its name when its size and checksum "
+    .. "agree; a download that was interrupted goes on when the same command is given again.",
+  options = options(
+    RESUME,
+    { name = "no-checksum", doc = "do not compare with the store's checksum" }
+  ),
+  examples = { { "pai osmo data download s3://bucket/out/run-1 results --resume", "" } },
+}
+
+---@param words string[]
+---@param opts table
+---@return integer exit code
+function download.run(words, opts)
+  args.count(words, 2, 2, "URL DIR")
+  local store = open(words[1], opts)
+  return transfer("downloaded", opts, function(settings)
+    return store:download(words[2], settings)
+  end)
+end
+
+local delete = {
+  name = "delete",
+  summary = "delete an object, or all that is below a path",
+  usage = "URL",
+  options = {
+    REGEX,
+    INCLUDE,
+    EXCLUDE,
+    PARALLEL,
+    CA_FILE,
+    { name = "yes", doc = "do not ask" },
+    { name = "dry-run", doc = "only print what would be deleted" },
+  },
+  examples = { { "pai osmo data delete s3://bucket/out/run-1 --yes", "" } },
+}
+
+-- Asks, where somebody can answer.
+local function confirm(count, url)
+  local term = require("pai.term")
+  local what = ("%d object%s at %s"):format(count, count == 1 and "" or "s", url)
+  if not (term.isatty(0) and term.isatty(2)) then
+    err.raise("EINPUT", "USER_INPUT_REQUIRED: deleting " .. what .. " needs --yes")
+  end
+  local answer = term.read_line(("Delete %s? [y/N] "):format(what))
+  return answer ~= nil and answer:lower():find("^y") ~= nil
+end
+
+---@param words string[]
+---@param opts table
+---@return integer exit code
+function delete.run(words, opts)
+  args.count(words, 1, 1, "URL")
+  local store = open(words[1], opts)
+  local found = common.checked(store:delete(chosen(opts, { dry_run = true })))
+  local keys = found.keys
+  if opts.dry_run or #keys == 0 then
+    if opts.json then
+      common.print_json({ keys = json.array(keys), deleted = 0 })
+    else
+      out.stdout(#keys > 0 and table.concat(keys, "\n") .. "\n" or "nothing to delete\n")
+    end
+    return 0
+  end
+  if not opts.yes and not confirm(#keys, words[1]) then
+    out.stderr("nothing was deleted\n")
+    return 1
+  end
+  local r = common.checked(store:delete(chosen(opts)))
+  if opts.json then
+    common.print_json({ keys = json.array(r.keys), deleted = r.deleted })
+  else
+    out.stdout(("deleted %d objects\n"):format(r.deleted))
+  end
+  return 0
+end
+
+local check = {
+  name = "check",
+  summary = "check what the key may do",
+  usage = "URL",
+  options = {
+    {
+      name = "access",
+      arg = "KIND",
+      many = true,
+      doc = "LIST, READ, WRITE or DELETE (default: all); nothing is left behind",
+    },
+    CA_FILE,
+  },
+  examples = { { "pai osmo data check s3://bucket/out --access WRITE", "" } },
+}
+
+---@param words string[]
+---@param opts table
+---@return integer exit code
+function check.run(words, opts)
+  args.count(words, 1, 1, "URL")
+  for i, kind in ipairs(opts.access or {}) do
+    opts.access[i] = kind:upper()
+  end
+  local ok, e = open(words[1], opts):check(opts.access)
+  if not ok and e.code == "EINVAL" then
+    err.raise("EUSAGE", "--access: " .. e.message)
+  end
+  if opts.json then
+    common.print_json({
+      status = ok and "pass" or "fail",
+      error = e and e.message,
+      hint = e and e.hint,
+    })
+  elseif ok then
+    out.stdout("pass\n")
+  else
+    out.stdout(("fail: %s\n"):format(e.message))
+    if e.hint then
+      out.stderr(("hint: %s\n"):format(e.hint))
+    end
+  end
+  return ok and 0 or 1
+end
+
+local data = {
+  name = "data",
+  summary = "files in object stores: list, upload, download, delete, check",
+  usage = "list|upload|download|delete|check",
+  doc = "URLs are s3://, gs://, swift://, tos://, azure:// and file://. Keys come from OSMO's "
+    .. "config.yaml, or for s3 and azure from the environment.",
+  commands = { list, upload, download, delete, check },
+  examples = { { "pai osmo data list s3://bucket", "" } },
+}
+
+return { data }
