@@ -34,6 +34,19 @@ function M.is_safe(name)
   return true
 end
 
+---An object, or nil when there is none. Stores refuse to look at what is not there when the key may
+---not list; what is to be said then comes from the listing.
+---@param driver table
+---@param key string
+---@return pai.store.Object?
+function M.look(driver, key)
+  local ok, object = pcall(driver.head, driver, key)
+  if not ok and not (err.is(object, "EACCES") and object.http == 403) then
+    error(object, 0)
+  end
+  return ok and object or nil
+end
+
 ---The objects of a place and the names that they get: the object itself, or everything below the
 ---path, relative to it. Keys that end in a slash are folders' marks and passed over.
 ---@param driver table
@@ -44,7 +57,7 @@ end
 function M.targets(driver, place, meant, each)
   local out = { left_out = {} }
   if not place.folder then
-    local object = driver:head(place.key)
+    local object = M.look(driver, place.key)
     if object then
       local name = place.key:match("[^/]+$")
       return meant(name) and { { object = object, name = name }, left_out = {} } or out

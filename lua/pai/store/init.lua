@@ -77,6 +77,10 @@ function M.open(text, opts)
   return guarded(open, text, opts)
 end
 
+local function look(driver, key)
+  return require("pai.store.download").look(driver, key)
+end
+
 -- Calls fn with every object below a prefix, page by page.
 local function each(self, prefix, fn)
   local token
@@ -111,7 +115,7 @@ local function list(self, opts)
     end
   end
   if not place.folder and not opts.prefix then
-    local object = driver:head(place.key)
+    local object = look(driver, place.key)
     if object and meant(place.key:match("[^/]+$")) then
       give({ object })
     end
@@ -162,7 +166,7 @@ end
 ---@return pai.Error? err
 function Store:exists()
   return guarded(function()
-    if not self.place.folder and self.driver:head(self.place.key) then
+    if not self.place.folder and look(self.driver, self.place.key) then
       return true
     end
     local page = self.driver:list({ prefix = url.prefix(self.place), limit = 1 })
@@ -258,7 +262,7 @@ end
 local function doomed(self, opts)
   local meant, keys = filter.new(opts), {}
   local place = self.place
-  if not place.folder and self.driver:head(place.key) then
+  if not place.folder and look(self.driver, place.key) then
     return meant(place.key:match("[^/]+$")) and { place.key } or {}
   end
   local prefix = url.prefix(place)
