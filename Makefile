@@ -141,6 +141,13 @@ fuzz: ## every tests/host/fuzz_*.c for FUZZ_SECONDS (60) each
 	  $$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_funcs=0 \
 	    -print_final_stats=1 -artifact_prefix=$$corpus- $$corpus; done
 
+.PHONY: test-kubernetes
+test-kubernetes: ## builds a real kube-apiserver (once, a quarter of an hour) and tests against it
+	@vendor/install run build test kubernetes
+	@$(SUB) build
+	@tests/peers/kubernetes/build >/dev/null
+	@tests/run $(sort $(wildcard tests/peers/kubernetes/*_spec.lua))
+
 .PHONY: lint
 lint: ## the house rules that a machine can check
 	@vendor/install test

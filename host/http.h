@@ -37,9 +37,17 @@ typedef struct pai_http_options {
   const char *password;
   const char *unix_socket;
   const char *ca_file;
-  const char *proxy;  // NULL: as the environment says; "": none
-  const char *output; // the body of an accepted answer goes to this file, whole or not at all
-  const char *into;   // the body goes into this file, which exists, at into_offset
+  const char *ca; // PEM, in place of ca_file and the system's
+  size_t ca_len;
+  const char *cert; // PEM: the client's certificate, and its key
+  size_t cert_len;
+  const char *key;
+  size_t key_len;
+  bool insecure;          // the server's certificate is not checked
+  const char *connect_to; // "::host:port" is dialled in place of the URL's
+  const char *proxy;      // NULL: as the environment says; "": none
+  const char *output;     // the body of an accepted answer goes to this file, whole or not at all
+  const char *into;       // the body goes into this file, which exists, at into_offset
   uint64_t into_offset;
   uint64_t into_len; // and is this long at most
   const int *accept; // statuses beside 2xx
@@ -85,6 +93,7 @@ typedef struct pai_http { // zero it first
   bool head_whole; // the empty line after the headers has come
   const char *method;
   struct curl_slist *list;
+  struct curl_slist dial;
   pai_timer deadline;
   pai_timer pause;
   int64_t deadline_at;

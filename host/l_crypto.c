@@ -115,24 +115,41 @@ static bool opt_url(lua_State *L, int idx) {
   return pai_l_opt_bool(L, idx, "url", false);
 }
 
+// What was made of a secret is one: room was reserved, so that there is this copy to wipe only.
+static int push_sealed(lua_State *L, pai_buf *out, const char *name) {
+  pai_error err;
+  int rc = pai_secret_push_new(L, name, out->data != NULL ? out->data : "", out->len, &err);
+  if (out->data != NULL)
+    explicit_bzero(out->data, out->cap);
+  return rc < 0 ? pai_l_fail(L, &err) : 1;
+}
+
 static int l_base64_encode(lua_State *L) {
-  size_t len;
-  const char *data = luaL_checklstring(L, 1, &len);
+  bytes in = check_bytes(L, 1);
   bool url = opt_url(L, 2);
+  const pai_secret *secret = pai_secret_test(L, 1);
   pai_buf *out = pai_l_new_buf(L, TEXT_MAX);
-  if (pai_crypto_base64_encode(data, len, url, out) < 0)
-    return luaL_error(L, "%I bytes are too many for base64", (LUAI_UACINT)len);
+  if ((secret != NULL && pai_buf_reserve(out, in.len / 3 * 4 + 8) < 0) ||
+      pai_crypto_base64_encode(in.data, in.len, url, out) < 0)
+    return luaL_error(L, "%I bytes are too many for base64", (LUAI_UACINT)in.len);
+  if (secret != NULL)
+    return push_sealed(L, out, pai_secret_name(secret));
   pai_l_push_buf(L, out);
   return 1;
 }
 
 static int l_base64_decode(lua_State *L) {
-  size_t len;
-  const char *text = luaL_checklstring(L, 1, &len);
+  bytes in = check_bytes(L, 1);
   bool url = opt_url(L, 2);
+  const pai_secret *secret = pai_secret_test(L, 1);
   pai_buf *out = pai_l_new_buf(L, TEXT_MAX);
   pai_error err;
-  if (pai_crypto_base64_decode(text, len, url, out, &err) < 0)
+  if (secret != NULL && pai_buf_reserve(out, in.len) < 0)
+    return luaL_error(L, "out of memory");
+  int rc = pai_crypto_base64_decode(in.data, in.len, url, out, &err);
+  if (secret != NULL && rc == 0)
+    return push_sealed(L, out, pai_secret_name(secret));
+  if (rc < 0)
     return pai_l_fail(L, &err);
   pai_l_push_buf(L, out);
   return 1;

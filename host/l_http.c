@@ -449,6 +449,37 @@ static void take_files(lua_State *L, pai_http_options *o) {
   keep(L);
 }
 
+// A field of the table on top: a PEM text or a secret.
+static const char *take_pem(lua_State *L, const char *name, size_t *len) {
+  if (lua_getfield(L, -1, name) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return NULL;
+  }
+  value v = take_value(L, "a field of option 'tls'");
+  *len = v.len;
+  return v.data;
+}
+
+static void take_tls(lua_State *L, pai_http_options *o) {
+  static const char *const fields[] = {"ca", "cert", "key", "insecure", NULL};
+  int type = lua_getfield(L, ARG, "tls");
+  if (type != LUA_TNIL) {
+    pai_l_check_options(L, -1, fields);
+    o->ca = take_pem(L, "ca", &o->ca_len);
+    o->cert = take_pem(L, "cert", &o->cert_len);
+    o->key = take_pem(L, "key", &o->key_len);
+    if ((o->cert == NULL) != (o->key == NULL))
+      luaL_error(L, "option 'tls': a certificate and its key go together");
+    o->insecure = pai_l_opt_bool(L, lua_gettop(L), "insecure", false);
+  }
+  const char *to = pai_l_opt_string(L, ARG, "connect_to", NULL);
+  if (to != NULL) {
+    o->connect_to = lua_pushfstring(L, "::%s", to);
+    keep(L);
+  }
+  lua_settop(L, KEEP);
+}
+
 static void take_options(lua_State *L, pai_http_options *o) {
   header_list list = {0};
   take_headers(L, &list);
@@ -474,6 +505,7 @@ static void take_options(lua_State *L, pai_http_options *o) {
   o->stay = pai_l_opt_bool(L, ARG, "stay", false);
   o->retry_any = pai_l_opt_bool(L, ARG, "retry_any", false);
   o->max_body = (size_t)opt_count(L, "max_body", BODY_MAX, 0x7fffffff);
+  take_tls(L, o);
   o->body_wiped = pai_l_opt_bool(L, ARG, "secret", false);
   if (o->body_wiped && o->max_body > PAI_SECRET_MAX)
     o->max_body = PAI_SECRET_MAX;
@@ -678,12 +710,37 @@ static int step(lua_State *L) {
 }
 
 static int l_request(lua_State *L) {
-  static const char *const options[] = {
-      "url",          "method",        "headers",         "query",       "body",      "json",
-      "timeout",      "output",        "connect_timeout", "unix_socket", "accept",    "max_body",
-      "on_data",      "follow",        "retries",         "retry_wait",  "retry_any", "bearer",
-      "basic",        "ca_file",       "proxy",           "stay",        "body_file", "into",
-      "secret_query", "stall_timeout", "secret",          "form",        NULL};
+  static const char *const options[] = {"url",
+                                        "method",
+                                        "headers",
+                                        "query",
+                                        "body",
+                                        "json",
+                                        "timeout",
+                                        "output",
+                                        "connect_timeout",
+                                        "unix_socket",
+                                        "accept",
+                                        "max_body",
+                                        "on_data",
+                                        "follow",
+                                        "retries",
+                                        "retry_wait",
+                                        "retry_any",
+                                        "bearer",
+                                        "basic",
+                                        "ca_file",
+                                        "proxy",
+                                        "stay",
+                                        "body_file",
+                                        "into",
+                                        "secret_query",
+                                        "stall_timeout",
+                                        "secret",
+                                        "form",
+                                        "tls",
+                                        "connect_to",
+                                        NULL};
   luaL_checktype(L, ARG, LUA_TTABLE);
   lua_settop(L, ARG);
   pai_l_check_options(L, ARG, options);

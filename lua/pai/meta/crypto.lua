@@ -35,15 +35,16 @@ function crypto.file_sha256(path) end
 ---@return pai.error? err
 function crypto.file_digest(algorithm, path) end
 
----@param data string
+---What is made of a secret is a secret.
+---@param data string|pai.secret.handle
 ---@param opts? { url?: boolean } The alphabet with `-` and `_`, without padding.
----@return string
+---@return string|pai.secret.handle
 function crypto.base64_encode(data, opts) end
 
----Padding may be absent, blanks and line ends are passed over.
----@param text string
+---Padding may be absent, blanks and line ends are passed over. What is made of a secret is one.
+---@param text string|pai.secret.handle
 ---@param opts? { url?: boolean } The alphabet with `-` and `_`.
----@return string? data
+---@return string|pai.secret.handle|nil data
 ---@return pai.error? err `EPARSE`
 function crypto.base64_decode(text, opts) end
 

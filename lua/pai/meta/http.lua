@@ -37,6 +37,9 @@ local http = {}
 ---@field secret_query? pai.secret.handle Goes behind the URL; never shown. Excludes `follow`.
 ---@field stall_timeout? string|integer A transfer that moves nothing for so long fails. Default none.
 ---@field ca_file? string Certificates to trust in place of the system's.
+---@field tls? pai.http.tls
+---@field connect_to? string "host:port" that is dialled in place of the URL's, whose host is then
+---the name that the certificate must have.
 ---@field secret? boolean The body of an accepted answer, at most 1 MiB, becomes a handle: `secret`.
 ---@field proxy? string A URL, or "" for none. Default: as the environment says.
 
@@ -44,6 +47,13 @@ local http = {}
 ---@field path string An existing regular file.
 ---@field offset? integer Bytes. Default 0.
 ---@field length integer Bytes; a longer body is an error (`EPROTO`).
+
+---PEM texts. For the URL's own origin only.
+---@class pai.http.tls
+---@field ca? string Certificates to trust in place of the system's.
+---@field cert? string|pai.secret.handle The client's certificate and what it is signed by.
+---@field key? string|pai.secret.handle
+---@field insecure? boolean The server's certificate is not checked.
 
 ---@class pai.http.response
 ---@field secret pai.secret.handle? With the option `secret`, in place of `body`.
