@@ -16,6 +16,7 @@ M.COMMANDS = {
   "teardown",
   "runs",
   "osmo",
+  "k8s",
   "engine",
   "mcp",
   "skill",

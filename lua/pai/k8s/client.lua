@@ -32,6 +32,10 @@ local PARTS <const> = {
   watch = "watch",
   wait = "wait",
   logs = "logs",
+  secret = "about",
+  can = "about",
+  version = "about",
+  identity = "about",
 }
 
 for name, file in pairs(PARTS) do
@@ -94,6 +98,21 @@ function Client.accept(_, r, list)
   end
 end
 
+-- kubectl's copy of a Secret stands in its annotations, values and all.
+local LAST <const> = "kubectl.kubernetes.io/last-applied-configuration"
+
+---An object as it may be shown: a Secret's metadata can hold a copy of its values.
+---@param r pai.k8s.Resource
+---@param object table
+---@return table object the same one
+function Client.clean(_, r, object)
+  local marks = r.name == "secrets" and object.metadata and object.metadata.annotations
+  if type(marks) == "table" and marks[LAST] then
+    marks[LAST] = "***"
+  end
+  return object
+end
+
 ---Reads one object.
 ---@param what string|table resource
 ---@param name string
@@ -106,11 +125,16 @@ function Client:get(what, name, opts)
   if not r then
     return nil, e
   end
-  return self.transport:call("GET", self:path(r, name, opts), {
+  local object
+  object, e = self.transport:call("GET", self:path(r, name, opts), {
     accept = self:accept(r),
     timeout = opts.timeout,
     pick = opts.pick,
   })
+  if not object then
+    return nil, e
+  end
+  return self:clean(r, object)
 end
 
 -- A changing request with an object as its body. Gives the object and whether it is new.
@@ -132,7 +156,7 @@ local function send(self, method, path, r, object, opts, more)
   if not value then
     return nil, why
   end
-  return value, res.status == 201
+  return self:clean(r, value), res.status == 201
 end
 
 local function namespace_of(self, object, opts)
@@ -304,99 +328,6 @@ function Client:delete(what, name, opts)
     timeout = opts.timeout,
   })
   return gone and "deleted" or nil, e
-end
-
----Opens the values of a Secret as handles.
----@param name string
----@param opts { namespace: string? }?
----@return table<string, pai.secret.handle>?
----@return pai.Error? err
-function Client:secret(name, opts)
-  local path = self:path(resources.known("secrets"), name, opts)
-  local res, e = self.transport:send("GET", path, { secret = true })
-  if not res then
-    return nil, e
-  end
-  local doc = require("pai.yaml").decode(res.secret, {
-    schema = "core",
-    secret = { data = true, annotations = true },
-  })
-  if type(doc) ~= "table" then
-    return err.fail("EPROTO", ("GET %s: the answer is no object"):format(path))
-  end
-  local values = {}
-  for key, value in pairs(type(doc.data) == "table" and doc.data or {}) do
-    if type(value) == "userdata" and value ~= json.null then
-      values[key], e = require("pai.crypto").base64_decode(value)
-      if not values[key] then
-        return nil, e
-      end
-    end
-  end
-  return values
-end
-
----Whether the user may do something (SelfSubjectAccessReview).
----@param verb string "get", "create", ...
----@param what string|table resource
----@param opts { namespace: string?, name: string?, subresource: string? }?
----@return boolean? allowed
----@return pai.Error|string|nil why the error; or why not, as far as the server says
-function Client:can(verb, what, opts)
-  opts = opts or {}
-  local r, e = self:resource(what)
-  if not r then
-    return nil, e
-  end
-  local answer
-  answer, e =
-    self.transport:call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {
-      body = json.encode({
-        apiVersion = "authorization.k8s.io/v1",
-        kind = "SelfSubjectAccessReview",
-        spec = {
-          resourceAttributes = {
-            verb = verb,
-            group = r.group,
-            resource = r.name,
-            subresource = opts.subresource,
-            name = opts.name,
-            namespace = r.namespaced and (opts.namespace or self.namespace) or nil,
-          },
-        },
-      }),
-    })
-  if not answer then
-    return nil, e
-  end
-  return answer.status.allowed == true, answer.status.reason
-end
-
----The server's version.
----@return { gitVersion: string, major: string, minor: string }?
----@return pai.Error? err
-function Client:version()
-  return self.transport:call("GET", "/version")
-end
-
----@class pai.k8s.Identity
----@field context string
----@field server string
----@field uid string? of the namespace kube-system; nil where it may not be read
-
----Which cluster this is: its URL and what was made with it and never changes.
----@return pai.k8s.Identity?
----@return pai.Error? err
-function Client:identity()
-  if self.known then
-    return self.known
-  end
-  local ns, e = self:get("namespaces", "kube-system", { pick = { "metadata.uid" } })
-  if not ns and e.reason ~= "Forbidden" then
-    return nil, e
-  end
-  self.known = { context = self.context, server = self.server, uid = ns and ns.metadata.uid or nil }
-  return self.known
 end
 
 ---Makes a client for a context. It sends nothing yet.

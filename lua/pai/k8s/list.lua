@@ -29,7 +29,8 @@ local function picked(paths)
   return list
 end
 
-local function read(self, path, opts, page, accept)
+local function read(self, r, path, opts, page)
+  local accept = self:accept(r, true)
   local items, token = {}, nil
   local first = true
   repeat
@@ -48,6 +49,9 @@ local function read(self, path, opts, page, accept)
       return nil, e, not first
     end
     local meta = doc.metadata or {}
+    for _, item in ipairs(accept and doc.items or {}) do
+      self:clean(r, item)
+    end
     if opts.on_page then
       opts.on_page(doc.items or {}, first)
     elseif first then
@@ -75,11 +79,10 @@ function M.list(self, what, opts)
     return nil, e
   end
   local path = self:path(r, nil, opts)
-  local accept = self:accept(r, true)
   local page = opts.page or M.PAGE
   local items, midway
   for _, size in ipairs({ page, page, 0 }) do
-    items, e, midway = read(self, path, opts, size, accept)
+    items, e, midway = read(self, r, path, opts, size)
     if items then
       local api = r.group == "" and r.version or r.group .. "/" .. r.version
       for _, item in ipairs(not opts.pick and items or {}) do

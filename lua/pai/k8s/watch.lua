@@ -99,6 +99,7 @@ local function take(self, line)
   if object.kind == "PartialObjectMetadata" then
     object.kind, object.apiVersion = self.resource.kind, self.api_version
   end
+  self.client:clean(self.resource, object)
   local key = key_of(object)
   if event.type == "DELETED" then
     self.known[key] = nil
