@@ -201,8 +201,16 @@ static int finish(lua_State *L, proc *x) {
 
 /* Waiting. The process is at 1. */
 
-static int stop_done(lua_State *L, int status, lua_KContext ctx) {
-  (void)L, (void)status, (void)ctx;
+// Others' news (a line that nobody reads any more) wake it too.
+static int stop_step(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  proc *x = check_proc(L, 1);
+  pai_l_wait *w = lua_touserdata(L, 2);
+  while (x->p != NULL && !pai_proc_over(x->p)) {
+    pai_l_wait_join(w, &x->waiters);
+    if (!pai_op_ready(L, &w->waiter.op))
+      return pai_await(L, &w->waiter.op, ctx, stop_step);
+  }
   if (pai_task_current() != NULL)
     pai_task_shield(pai_task_current(), -1);
   return 0;
@@ -214,14 +222,11 @@ static int l_proc_stop(lua_State *L) {
   if (x->p == NULL || pai_proc_over(x->p))
     return 0;
   lua_settop(L, 1);
-  pai_l_wait *w = pai_l_wait_push(L, 1, -1);
+  pai_l_wait_push(L, 1, -1);
   pai_proc_stop(x->p);
-  pai_l_wait_join(w, &x->waiters);
-  if (pai_proc_over(x->p))
-    pai_waitq_wake(&x->waiters);
   if (pai_task_current() != NULL)
     pai_task_shield(pai_task_current(), 1);
-  return pai_await(L, &w->waiter.op, 0, stop_done);
+  return stop_step(L, LUA_OK, 0);
 }
 
 static int l_proc_gc(lua_State *L) {

@@ -80,7 +80,7 @@ local function know_secrets(self, description)
   if not self.dotenv then
     self.dotenv = {}
     local found = require("pai.recipe.dotenv").inspect(require("pai.fs").cwd())
-    if found.exists then
+    if found.exists and not found.check then
       self.dotenv = require("pai.recipe.dotenv").open(found.path) or {}
     end
   end

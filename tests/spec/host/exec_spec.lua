@@ -544,6 +544,29 @@ describe("pai.exec", function()
       end)
     end)
 
+    it("is waited for when a reader of its lines was cancelled", function()
+      require("pai.task").run(function()
+        local task = require("pai.task")
+        local ended
+        local up = task.event()
+        local reader = task.spawn(function()
+          local script = "trap 'echo on; sleep 0.2; echo off; exit 7' TERM; echo up; "
+            .. "while :; do sleep 0.05; done"
+          local p = assert(exec.start({ "sh", "-c", script }, { accept = "any" }))
+          assert.equal("up", (p:read_line("10s")))
+          up:set()
+          pcall(p.read_line, p)
+          p:stop()
+          ended = p:wait().code
+        end)
+        up:wait("10s")
+        task.sleep("20ms")
+        reader:cancel()
+        pcall(reader.wait, reader)
+        assert.equal(7, ended)
+      end)
+    end)
+
     it("ends the program with its variable", function()
       local pid
       do
