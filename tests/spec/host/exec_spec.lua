@@ -545,8 +545,7 @@ describe("pai.exec", function()
     end)
 
     it("is waited for when a reader of its lines was cancelled", function()
-      require("pai.task").run(function()
-        local task = require("pai.task")
+      task.run(function()
         local ended
         local up = task.event()
         local reader = task.spawn(function()

@@ -522,7 +522,8 @@ describe("recipes over MCP", function()
       bench:write(
         dir .. "verify.lua",
         [[return { safety = "observes", steps = {
-          { name = "look", checks = function() return { { name = "walls", state = "ok" } } end } } }]]
+          { name = "look", checks = function()
+            return { { name = "walls", state = "ok" } } end } } }]]
       )
     end)
 

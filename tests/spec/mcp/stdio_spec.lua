@@ -256,7 +256,7 @@ describe("MCP over stdio", function()
     end)
 
     it("has none of the methods that were taken away", function()
-      for _, method in ipairs({ "initialize", "ping", "logging/setLevel", "resources/subscribe" }) do
+      for method in ("initialize ping logging/setLevel resources/subscribe"):gmatch("%S+") do
         assert.are.equal(-32601, call(method).error.code)
       end
     end)
