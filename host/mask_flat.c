@@ -88,8 +88,23 @@ static atom read_octal(const uint8_t *p, size_t len) {
   return v < 256 ? decoded(4, v, false) : no_atom;
 }
 
+static atom read_escape(const uint8_t *p, size_t len);
+
+// An escape may stand for the byte that begins a colour code.
+static atom with_code(const uint8_t *p, size_t len, atom a) {
+  if (a.kind != DECODED || a.bytes[0] != ESC || a.count != 1)
+    return a;
+  if (a.len == len)
+    return not_whole;
+  if (p[a.len] != '[')
+    return a;
+  atom code = read_escape(p + a.len - 1, len - a.len + 1);
+  code.len += a.len - 1;
+  return code.kind == NO_ATOM ? a : code;
+}
+
 static atom read_backslash(const uint8_t *p, size_t len) {
-  static const char from[] = "nrtbfav", to[] = "\n\r\t\b\f\a\v";
+  static const char from[] = "nrtbfave", to[] = "\n\r\t\b\f\a\v\x1B";
   if (len < 2)
     return not_whole;
   const char *letter = p[1] != 0 ? strchr(from, p[1]) : NULL;
@@ -182,7 +197,7 @@ static atom read_atom(const uint8_t *p, size_t len) {
   case '%':
     return read_byte(p, len, 1);
   case '\\':
-    return read_backslash(p, len);
+    return with_code(p, len, read_backslash(p, len));
   case '&':
     return read_entity(p, len);
   default:

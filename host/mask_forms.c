@@ -63,9 +63,10 @@ static int percent_form(const forms *f, const char *digits, const char *keep, bo
   return f->fn(f->ud, f->out, n);
 }
 
-static int percent_forms(const forms *f, const char *digits) {
+// all: also with every byte escaped.
+static int percent_forms(const forms *f, const char *digits, bool all) {
   static const char rfc[] = "-._~", path[] = "-._~/", script[] = "-._~!'()*", form[] = "*-._";
-  int rc = percent_form(f, digits, NULL, false);
+  int rc = all ? percent_form(f, digits, NULL, false) : 0;
   if (rc == 0)
     rc = percent_form(f, digits, rfc, false);
   if (rc == 0)
@@ -180,9 +181,9 @@ int pai_mask_forms(const uint8_t *value, size_t len, pai_mask_form fn, void *ud)
   if (rc == 0)
     rc = hex_form(&f, hex_upper);
   if (rc == 0)
-    rc = percent_forms(&f, hex_lower);
+    rc = percent_forms(&f, hex_lower, true);
   if (rc == 0)
-    rc = percent_forms(&f, hex_upper);
+    rc = percent_forms(&f, hex_upper, true);
   if (rc == 0)
     rc = json_forms(&f);
   if (rc == 0)
@@ -227,6 +228,13 @@ int pai_mask_flat_forms(const uint8_t *value, size_t len, pai_mask_form fn, void
     rc = hex_form(&f, hex_lower);
   if (rc == 0)
     rc = hex_form(&f, hex_upper);
+  // What was escaped once more is seen escaped once.
+  if (rc == 0)
+    rc = percent_forms(&f, hex_lower, false);
+  if (rc == 0)
+    rc = percent_forms(&f, hex_upper, false);
+  if (rc == 0)
+    rc = json_forms(&f);
   finish(&f);
   return rc;
 }

@@ -113,7 +113,8 @@ function M.pad(s, columns)
   return missing > 0 and s .. (" "):rep(missing) or s
 end
 
----Cuts a text to a display width; a cut one ends with "…".
+---Cuts a text to a display width; a cut one ends with "…". It is masked before: half a secret is
+---not known as one.
 ---@param s string
 ---@param columns integer
 ---@return string
@@ -124,7 +125,7 @@ function M.cut(s, columns)
   if M.width(s) <= columns then
     return s
   end
-  s = M.utf8(s)
+  s = M.utf8(require("pai.mask").text(s))
   local used, last = 0, 0
   for pos, code in utf8.codes(s) do
     local w = M.width(utf8.char(code))
@@ -137,11 +138,31 @@ function M.cut(s, columns)
   return s:sub(1, last) .. "…"
 end
 
----One line of a text: control characters gone, white space folded.
+---A copy of plain data with its texts masked, to be encoded or cut: afterwards a secret may no
+---longer be whole, or be escaped once too often to be known. Metatables are not asked.
+---@param value any
+---@return any
+function M.masked(value)
+  if type(value) == "string" then
+    return require("pai.mask").text(value)
+  elseif type(value) ~= "table" then
+    return value
+  end
+  local json = require("pai.json")
+  local copy = json.is_array(value) and json.array({}) or {}
+  for k, v in next, value do
+    copy[M.masked(k)] = M.masked(v)
+  end
+  return copy
+end
+
+---One line of a text: control characters gone, white space folded. It is masked before: a secret
+---with a line's end in it would not be known afterwards.
 ---@param s string
 ---@return string
 function M.one_line(s)
   -- Terminal sequences first, so that no half of one is left.
+  s = require("pai.mask").text(s)
   s = s:gsub("\27%[[0-?]*[ -/]*[@-~]", ""):gsub("\27%][^\7\27]*[\7]?", "")
   return (s:gsub("[%c%s]+", " "):gsub("^ ", ""):gsub(" $", ""))
 end

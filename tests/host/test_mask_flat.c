@@ -155,6 +155,16 @@ static void test_values_like_atoms(void) {
   pai_mask_set_free(set);
 }
 
+static void test_escaped_again(void) {
+  pai_mask_set *set = set_of("pass\"word\\h/re 1");
+  CHECK(masks(set, "<pass%2522word%255Ch%252Fre%25201>", "<***>"));
+  CHECK(masks(set, "<pass\\\"word\\\\h/re 1>", "<***>"));
+  CHECK(masks(set, "<pass\\\\\\\"word\\\\\\\\h/re 1>", "<***>"));
+  CHECK(masks(set, "<pass\\\\\\\\\\\\\\\"word\\\\\\\\\\\\\\\\h/re 1>", "<***>"));
+  CHECK(masks(set, "<pass\\\"wo\\u001b[31mrd\\\\h\\/re 1>", "<***>")); // a code in a string
+  pai_mask_set_free(set);
+}
+
 static void test_lines(void) {
   pai_mask_set *set = set_of("first line here\nsecond line there\nthird");
   CHECK(masks(set, "[first line here\nsecond line there\nthird]", "[***]"));
@@ -433,6 +443,7 @@ int main(void) {
   RUN(test_atoms);
   RUN(test_no_atoms);
   RUN(test_values_like_atoms);
+  RUN(test_escaped_again);
   RUN(test_lines);
   RUN(test_short_beginnings);
   RUN(test_little_is_held);

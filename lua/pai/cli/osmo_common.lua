@@ -74,7 +74,7 @@ end
 
 ---@param value any
 function M.print_json(value)
-  out.stdout(json.encode(value) .. "\n")
+  out.stdout(json.encode(require("pai.text").masked(value)) .. "\n")
 end
 
 ---A whole number among the options. Raises EUSAGE.

@@ -89,7 +89,7 @@ function M.run(words, opts)
   })
   local plan = require("pai.run.plan").make(prepared)
   if opts.json then
-    out.stdout(require("pai.json").encode(plan) .. "\n")
+    out.stdout(require("pai.json").encode(require("pai.text").masked(plan)) .. "\n")
   else
     print_plan(plan)
   end

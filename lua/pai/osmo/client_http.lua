@@ -31,7 +31,9 @@ local function message_of(body, status)
   local value = type(body) == "string" and json.decode(body)
   if type(value) ~= "table" then
     local text = type(body) == "string" and body:match("^%s*([^\n]*)") or ""
-    return text ~= "" and text:sub(1, 500) or ("the server answered %d"):format(status), nil
+    return text ~= "" and require("pai.mask").text(text):sub(1, 500)
+      or ("the server answered %d"):format(status),
+      nil
   end
   if type(value.message) == "string" then
     return value.message, value

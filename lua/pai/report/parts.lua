@@ -2,6 +2,7 @@
 local html = require("pai.report.html")
 local json = require("pai.json")
 local mask = require("pai.mask")
+local words = require("pai.text")
 
 local el = html.element
 
@@ -34,21 +35,6 @@ function M.pill(state, size)
   return el("span", { class = class }, known[2] or state)
 end
 
--- Texts are masked before they are encoded or cut: afterwards a secret may no longer be whole. A
--- recipe's table may have a metatable of its own; what is shown is what lies in it.
-local function masked(value)
-  if type(value) == "string" then
-    return mask.text(value)
-  elseif type(value) ~= "table" then
-    return value
-  end
-  local copy = json.is_array(value) and json.array({}) or {}
-  for k, v in next, value do
-    copy[masked(k)] = masked(v)
-  end
-  return copy
-end
-
 ---A value as a reader wants it: text as it is, the rest as JSON.
 ---@param value any
 ---@return string
@@ -57,7 +43,7 @@ function M.value_text(value)
   if value == nil then
     return ""
   elseif type(value) == "table" then
-    text = json.encode(masked(value), { pretty = true, sort = true })
+    text = json.encode(words.masked(value), { pretty = true, sort = true })
   else
     text = mask.text(tostring(value))
   end

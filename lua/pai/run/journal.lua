@@ -4,6 +4,7 @@
 local err = require("pai.err")
 local fs = require("pai.fs")
 local json = require("pai.json")
+local mask = require("pai.mask")
 local out = require("pai.out")
 local task = require("pai.task")
 local text = require("pai.text")
@@ -53,10 +54,11 @@ function M.timestamp()
   return os.date("!%Y-%m-%dT%H:%M:%S", ms // 1000) .. (".%03dZ"):format(ms % 1000)
 end
 
--- Foreign bytes (a program's output, an error text) must not make a line unreadable.
+-- Foreign bytes (a program's output, an error text) must not make a line unreadable. Texts are
+-- masked before they are encoded: one that quotes a secret would be escaped once more otherwise.
 local function clean(value)
   if type(value) == "string" then
-    return text.utf8(value)
+    return text.utf8(mask.text(value))
   elseif type(value) ~= "table" then
     return value
   end
