@@ -49,14 +49,13 @@ function M.report(e, opts)
   return M.exit_code(e)
 end
 
--- A command of its own that the first word names: `pai runs show`.
-local choose
-function choose(command, argv)
+-- A command of its own that the first words name: `pai runs show`, `pai osmo token set`.
+local function choose(command, argv)
   local word = argv[1]
+  local full = (command.parent and command.parent .. " " or "") .. command.name
   for _, sub in ipairs(command.commands or {}) do
     if sub.name == word then
-      local parent = command.parent and command.parent .. " " .. command.name or command.name
-      local inner = setmetatable({ parent = parent }, { __index = sub })
+      local inner = setmetatable({ parent = full }, { __index = sub })
       return choose(inner, table.move(argv, 2, #argv, 1, {}))
     end
   end
@@ -67,7 +66,6 @@ function choose(command, argv)
     end
     local hint = require("pai.text").did_you_mean(word, names)
     local list = table.concat(names, ", ")
-    local full = command.parent and command.parent .. " " .. command.name or command.name
     err.raise("EUSAGE", ("pai %s has no '%s'%s; it has %s"):format(full, word, hint, list))
   end
   return command, argv

@@ -147,9 +147,10 @@ function M.run(names, opts)
     require("pai.err").raise("EUSAGE", ("no command '%s'%s"):format(names[1], hint))
   end
   for i = 2, #names do
+    local parent = table.concat(names, " ", 1, i - 1)
     for _, sub in ipairs(command.commands or {}) do
       if sub.name == names[i] then
-        command = setmetatable({ parent = table.concat(names, " ", 1, i - 1) }, { __index = sub })
+        command = setmetatable({ parent = parent }, { __index = sub })
         break
       end
     end

@@ -16,6 +16,13 @@ M.SET =
   { name = "set", arg = "K=V", many = true, doc = "a template's variable; numbers become numbers" }
 M.SET_STRING =
   { name = "set-string", arg = "K=V", many = true, doc = "a template's variable that stays text" }
+M.SET_ENV = {
+  name = "set-env",
+  arg = "K=V",
+  many = true,
+  doc = "an environment variable of every task",
+}
+M.PRIORITY = { name = "priority", arg = "P", doc = "HIGH, NORMAL or LOW" }
 M.LABEL = { name = "label", arg = "K=V", many = true, doc = "a label for the run" }
 M.ROOT = {
   name = "root",
@@ -25,6 +32,7 @@ M.ROOT = {
 }
 M.TASK = { name = "task", arg = "NAME", doc = "of this task only" }
 M.RETRY = { name = "retry", arg = "N", doc = "of this attempt of the task" }
+M.RETRY_ID = { name = "retry-id", arg = "N", doc = "the same" }
 
 ---The options of a command: where to, and its own.
 ---@return pai.cli.Option[]
@@ -65,6 +73,55 @@ function M.connect(opts, more)
   return M.checked(require("pai.osmo.client").connect(settings))
 end
 
+---@param list string[]?
+---@return string[]?
+function M.upper(list)
+  local out_list = list and {}
+  for i, word in ipairs(list or {}) do
+    out_list[i] = word:upper()
+  end
+  return out_list
+end
+
+---A day of the user's own time zone among the options, as the service wants it: the day's first
+---moment in UTC, without a zone.
+---@param opts table
+---@param name string of the option
+---@return string?
+function M.day(opts, name)
+  local given = opts[name:gsub("-", "_")]
+  if given == nil then
+    return nil
+  end
+  local y, m, d = given:match("^(%d%d%d%d)%-(%d%d)%-(%d%d)$")
+  local moment = y and os.time({ year = y, month = m, day = d, hour = 0 })
+  if not moment or os.date("%Y-%m-%d", moment) ~= given then
+    err.raise("EUSAGE", ("--%s is a day such as 2026-01-31, not '%s'"):format(name, given))
+  end
+  return os.date("!%Y-%m-%dT%H:%M:%S", moment)
+end
+
+---@param answer table of a submit
+function M.print_warnings(answer)
+  for _, warning in ipairs(answer.warnings or {}) do
+    out.stderr("warning: " .. warning .. "\n")
+  end
+end
+
+---Prints the answer to a submit.
+---@param answer table
+---@param opts table
+function M.print_submitted(answer, opts)
+  M.print_warnings(answer)
+  if opts.json then
+    M.print_json(answer)
+  elseif opts.dry_run then
+    out.stdout(answer.spec)
+  else
+    out.stdout(answer.name .. "\n")
+  end
+end
+
 ---A secret out of a file, or out of standard input.
 ---@param path string "-" for standard input
 ---@return userdata handle
@@ -82,12 +139,13 @@ end
 ---@param name string
 ---@return integer?
 function M.integer(opts, name)
-  if opts[name] == nil then
+  local given = opts[name:gsub("-", "_")]
+  if given == nil then
     return nil
   end
-  local n = math.tointeger(tonumber(opts[name]))
+  local n = math.tointeger(tonumber(given))
   if not n or n < 0 then
-    err.raise("EUSAGE", ("--%s must be a whole number, not '%s'"):format(name, opts[name]))
+    err.raise("EUSAGE", ("--%s must be a whole number, not '%s'"):format(name, given))
   end
   return n
 end

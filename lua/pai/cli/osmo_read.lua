@@ -1,6 +1,7 @@
--- pai osmo list, query, logs, events, spec, pools, version: what only looks.
+-- pai osmo list, query, logs, events, spec: what only looks at runs.
 local args = require("pai.cli.args")
 local common = require("pai.cli.osmo_common")
+local err = require("pai.err")
 local json = require("pai.json")
 local out = require("pai.out")
 local text = require("pai.text")
@@ -9,34 +10,67 @@ local list = {
   name = "list",
   summary = "list runs, newest first",
   usage = "",
+  doc = "Runs whose submission failed are left out unless --status FAILED_SUBMISSION asks for "
+    .. "them.",
   options = common.options(
     { name = "name", arg = "TEXT", doc = "runs whose id holds this" },
     { name = "status", arg = "STATUS", many = true, doc = "runs of this status" },
     { name = "label", arg = "SELECTOR", many = true, doc = "key=value; * and (a|b) are wildcards" },
+    { name = "no-label", arg = "KEY", many = true, doc = "runs without this label" },
+    { name = "tags", arg = "TAG", many = true, doc = "runs with this tag" },
+    { name = "priority", arg = "P", many = true, doc = "runs of this priority" },
     { name = "pool", arg = "NAME", many = true, doc = "runs of this pool (default: all)" },
+    { name = "app", arg = "NAME[:V]", doc = "runs of this stored workflow" },
+    { name = "user", arg = "NAME", many = true, doc = "runs of this user (default: yours)" },
     { name = "all-users", doc = "runs of everybody" },
-    { name = "limit", arg = "N", doc = "so many at most (default 20)" },
+    { name = "submitted-after", arg = "DAY", doc = "YYYY-MM-DD, in your time zone" },
+    { name = "submitted-before", arg = "DAY", doc = "the same; the day itself is left out" },
+    { name = "order", arg = "asc|desc", doc = "asc: of these, the newest last (default desc)" },
+    { name = "count", arg = "N", doc = "so many at most (default 20, at most 1000)" },
+    { name = "limit", arg = "N", doc = "the same" },
     { name = "offset", arg = "N", doc = "leave out so many" }
   ),
-  examples = { { "pai osmo list --status RUNNING", "what runs now" } },
+  examples = {
+    { "pai osmo list --status RUNNING", "what runs now" },
+    { "pai osmo list --label team=red --submitted-after 2026-01-31", "" },
+  },
 }
+
+local ORDERS <const> = { asc = true, desc = true }
 
 ---@param words string[]
 ---@param opts table
 ---@return integer exit code
 function list.run(words, opts)
   args.count(words, 0, 0, "")
+  local order = (opts.order or "desc"):lower()
+  if not ORDERS[order] then
+    err.raise("EUSAGE", ("--order is asc or desc, not '%s'"):format(opts.order))
+  end
   local runs, more = common.connect(opts):list({
     name = opts.name,
-    statuses = opts.status,
+    statuses = common.upper(opts.status),
     label = opts.label,
+    no_label = opts.no_label,
+    tags = opts.tags,
+    priority = common.upper(opts.priority),
     pools = opts.pool,
+    app = opts.app,
+    users = opts.user,
     all_users = opts.all_users,
-    limit = common.integer(opts, "limit"),
+    submitted_after = common.day(opts, "submitted-after"),
+    submitted_before = common.day(opts, "submitted-before"),
+    limit = common.integer(opts, "count") or common.integer(opts, "limit"),
     offset = common.integer(opts, "offset"),
   })
   if not runs then
     error(more, 0)
+  end
+  -- The service counts the pages of ASC from the oldest run, which is not what is meant.
+  if order == "asc" then
+    for i = 1, #runs // 2 do
+      runs[i], runs[#runs - i + 1] = runs[#runs - i + 1], runs[i]
+    end
   end
   if opts.json then
     common.print_json({ workflows = json.array(runs), more_entries = more == true })
@@ -48,6 +82,11 @@ function list.run(words, opts)
       { w.name, w.status, w.user, common.moment(w.submit_time), common.seconds(w.duration) }
   end
   out.stdout(#rows > 1 and text.columns(rows) or "no workflows found\n")
+  if more == true then
+    out.stderr(
+      ("there are more: --offset %d\n"):format((common.integer(opts, "offset") or 0) + #runs)
+    )
+  end
   return 0
 end
 
@@ -82,7 +121,7 @@ end
 local function print_stream(c, call, id, opts)
   common.checked(c[call](c, id, {
     task = opts.task,
-    retry = common.integer(opts, "retry"),
+    retry = common.integer(opts, "retry") or common.integer(opts, "retry-id"),
     last = common.integer(opts, "last"),
     query = opts.query,
     error = opts.error,
@@ -108,6 +147,7 @@ local logs = {
     FOLLOW,
     common.TASK,
     common.RETRY,
+    common.RETRY_ID,
     { name = "last", arg = "N", doc = "only the last lines" },
     { name = "query", arg = "REGEX", doc = "only lines that hold this" },
     { name = "error", doc = "the error log of a failed task" }
@@ -128,7 +168,7 @@ local events = {
   name = "events",
   summary = "print the events of a run",
   usage = "ID",
-  options = common.options(FOLLOW, common.TASK, common.RETRY),
+  options = common.options(FOLLOW, common.TASK, common.RETRY, common.RETRY_ID),
   examples = { { "pai osmo events flow-1", "" } },
 }
 
@@ -163,58 +203,4 @@ function spec.run(words, opts)
   return 0
 end
 
-local pools = {
-  name = "pools",
-  summary = "list the pools",
-  usage = "",
-  options = common.options(),
-  examples = { { "pai osmo pools --json", "" } },
-}
-
----@param words string[]
----@param opts table
----@return integer exit code
-function pools.run(words, opts)
-  args.count(words, 0, 0, "")
-  local found = common.checked(common.connect(opts):pools())
-  if opts.json then
-    common.print_json({ pools = found })
-    return 0
-  end
-  local rows = { { "POOL", "STATUS", "PLATFORMS", "DESCRIPTION" } }
-  for _, name in ipairs(text.keys(found)) do
-    local p = found[name]
-    rows[#rows + 1] = {
-      name,
-      p.status,
-      table.concat(text.keys(p.platforms or {}), ","),
-      common.shown(p.description),
-    }
-  end
-  out.stdout(text.columns(rows))
-  return 0
-end
-
-local version = {
-  name = "version",
-  summary = "print the version of the contract that the service speaks",
-  usage = "",
-  options = common.options(),
-  examples = { { "pai osmo version", "" } },
-}
-
----@param words string[]
----@param opts table
----@return integer exit code
-function version.run(words, opts)
-  args.count(words, 0, 0, "")
-  local v = common.checked(common.connect(opts):version())
-  if opts.json then
-    common.print_json(v)
-  else
-    out.stdout(("OSMO %s.%s.%s (%s)\n"):format(v.major, v.minor, v.revision, common.shown(v.hash)))
-  end
-  return 0
-end
-
-return { list, query, logs, events, spec, pools, version }
+return { list, query, logs, events, spec }

@@ -10,7 +10,6 @@ local function read_file(path)
 end
 
 local function submission(words, opts)
-  args.count(words, 1, 1, "FILE")
   return {
     spec = read_file(words[1]),
     file = words[1],
@@ -23,25 +22,21 @@ local function submission(words, opts)
   }
 end
 
-local function print_warnings(answer)
-  for _, warning in ipairs(answer.warnings or {}) do
-    out.stderr("warning: " .. warning .. "\n")
-  end
-end
-
 local submit = {
   name = "submit",
-  summary = "submit a workflow",
-  usage = "FILE",
+  summary = "submit a workflow, or a run's once more",
+  usage = "FILE|ID",
   doc = "FILE is an OSMO workflow, which may be a template; files named by localpath are read from "
-    .. "beside it.",
+    .. "beside it. ID is a run, whose workflow is submitted as the service keeps it. When the "
+    .. "answer gets lost, the run is looked for by a label of its own before anything is sent "
+    .. "again.",
   options = common.options(
     common.SET,
     common.SET_STRING,
-    { name = "set-env", arg = "K=V", many = true, doc = "an environment variable of every task" },
+    common.SET_ENV,
     common.POOL,
     common.LABEL,
-    { name = "priority", arg = "P", doc = "HIGH, NORMAL or LOW" },
+    common.PRIORITY,
     common.ROOT,
     { name = "dry-run", doc = "print the rendered workflow; nothing is submitted" },
     { name = "wait", doc = "wait until it has ended; the exit code says how" },
@@ -50,31 +45,48 @@ local submit = {
   examples = {
     { "pai osmo submit flow.yaml --set frames=200 --wait", "run it here and wait" },
     { "pai osmo submit flow.yaml --target osmo --pool gpu", "on the OSMO you are logged in to" },
+    { "pai osmo submit flow-1", "the workflow of flow-1 once more" },
   },
 }
+
+-- A run's id in place of a file: such a name, and no such file.
+local function is_id(word)
+  return word:find("^%a[%w_-]*%-%d+$") and not require("pai.fs").exists(word)
+end
+
+local function request_of(words, opts)
+  args.count(words, 1, 1, "FILE")
+  if not is_id(words[1]) then
+    return submission(words, opts)
+  end
+  for _, name in ipairs({ "set", "set_string", "dry_run" }) do
+    if opts[name] then
+      local message = "--%s has no meaning for a run that is submitted once more"
+      require("pai.err").raise("EUSAGE", message:format((name:gsub("_", "-"))))
+    end
+  end
+  return {
+    workflow_id = words[1],
+    pool = opts.pool,
+    labels = opts.label,
+    env = opts.set_env,
+    priority = opts.priority and opts.priority:upper(),
+  }
+end
 
 ---@param words string[]
 ---@param opts table
 ---@return integer exit code
 function submit.run(words, opts)
-  local request = submission(words, opts)
+  local request = request_of(words, opts)
   local c = common.connect(opts, { start = not opts.dry_run and nil })
-  if opts.dry_run then
-    request.dry_run = true
-    local answer = common.checked(c:submit(request))
-    out.stdout(opts.json and json.encode(answer) .. "\n" or answer.spec)
-    return 0
-  end
+  request.dry_run = opts.dry_run
   local answer = common.checked(c:submit(request))
-  print_warnings(answer)
-  if not opts.wait then
-    if opts.json then
-      common.print_json(answer)
-    else
-      out.stdout(answer.name .. "\n")
-    end
+  if not opts.wait or opts.dry_run then
+    common.print_submitted(answer, opts)
     return 0
   end
+  common.print_warnings(answer)
   if not opts.json then
     out.stdout(answer.name .. "\n")
   end
@@ -89,20 +101,42 @@ end
 
 local validate = {
   name = "validate",
-  summary = "have a workflow checked; a failed check leaves a FAILED_SUBMISSION run behind",
+  summary = "check a workflow, offline; with --target, have the service check it, too",
   usage = "FILE",
+  doc = "The check here gives OSMO's own verdict on everything that needs no service: template, "
+    .. "YAML, keys, types, order, resources, URLs. With --target the service then checks pools, "
+    .. "images, credentials and data. It keeps what fails there as a FAILED_SUBMISSION run, so "
+    .. "what fails here is not sent.",
   options = common.options(common.SET, common.SET_STRING, common.POOL, common.LABEL, common.ROOT),
-  examples = { { "pai osmo validate flow.yaml", "" } },
+  examples = {
+    { "pai osmo validate flow.yaml", "offline" },
+    { "pai osmo validate flow.yaml --target osmo", "by the OSMO you are logged in to, too" },
+  },
 }
+
+-- The verdict of the code that the engine runs.
+local function check_here(path, opts)
+  return common.checked(require("pai.osmo.spec").validate_file(path, {
+    variables = opts.set,
+    string_variables = opts.set_string,
+    labels = opts.label,
+    path = path,
+  }))
+end
 
 ---@param words string[]
 ---@param opts table
 ---@return integer exit code
 function validate.run(words, opts)
-  local request = submission(words, opts)
-  request.validation_only = true
-  local answer = common.checked(common.connect(opts):submit(request))
-  print_warnings(answer)
+  args.count(words, 1, 1, "FILE")
+  local checked = check_here(words[1], opts)
+  local answer = { name = checked.name, logs = "Workflow validation succeeded.", offline = true }
+  if opts.target then
+    local request = submission(words, opts)
+    request.validation_only = true
+    answer = common.checked(common.connect(opts):submit(request))
+    common.print_warnings(answer)
+  end
   if opts.json then
     common.print_json(answer)
   else
@@ -173,4 +207,55 @@ function restart.run(words, opts)
   return 0
 end
 
-return { submit, validate, cancel, restart }
+local tag = {
+  name = "tag",
+  summary = "put tags on runs and take them off, or list the tags there are",
+  usage = "[ID...]",
+  options = common.options(
+    { name = "add", arg = "TAG", many = true, doc = "put this tag on" },
+    { name = "remove", arg = "TAG", many = true, doc = "take this tag off" }
+  ),
+  examples = {
+    { "pai osmo tag flow-1 --add keep", "" },
+    { "pai osmo tag", "the tags that an admin allows" },
+  },
+}
+
+---@param words string[]
+---@param opts table
+---@return integer exit code
+function tag.run(words, opts)
+  local c = common.connect(opts)
+  if #words == 0 then
+    local tags = common.checked(c:tags())
+    if opts.json then
+      common.print_json({ tags = json.array(tags) })
+    else
+      out.stdout(table.concat(tags, "\n") .. (#tags > 0 and "\n" or ""))
+    end
+    return 0
+  elseif not opts.add and not opts.remove then
+    require("pai.err").raise("EUSAGE", "missing --add TAG or --remove TAG")
+  end
+  local code, results = 0, {}
+  for i, id in ipairs(words) do
+    local ok, e = c:tag(id, { add = opts.add, remove = opts.remove })
+    results[i] = { name = id, tagged = ok == true, message = e and e.message }
+    if not ok then
+      code = 1
+    end
+    if not opts.json then
+      if ok then
+        out.stdout(id .. ": tagged\n")
+      else
+        out.stderr(("pai: %s: %s\n"):format(id, e.message))
+      end
+    end
+  end
+  if opts.json then
+    common.print_json({ workflows = json.array(results) })
+  end
+  return code
+end
+
+return { submit, validate, cancel, restart, tag }

@@ -7,8 +7,8 @@ local fs = require("pai.fs")
 local http = require("pai.osmo.client_http")
 local json = require("pai.json")
 local logs = require("pai.osmo.client_logs")
+local status = require("pai.osmo.client_status")
 local submit = require("pai.osmo.client_submit")
-local task = require("pai.task")
 
 local M = {}
 
@@ -18,14 +18,33 @@ local M = {}
 ---@field roots string[]
 ---@field pool string?
 local Client = {}
-Client.__index = Client
 
----Whether a status is final; an unknown FAILED_… is, any other unknown value is not.
----@param status string
----@return boolean
-function M.terminal(status)
-  return status == "COMPLETED" or status:sub(1, 6) == "FAILED"
+-- The calls that are less common are loaded when the first of them is made.
+local MORE <const> = {
+  client_info = "quota resources resource tasks set_profile tags tag users",
+  client_account = "credentials set_credential delete_credential tokens create_token "
+    .. "delete_token token_roles config apps app app_spec save_app delete_app rename_app "
+    .. "submit_app",
+  client_wait = "wait",
+  client_session = "exec exec_group resize_session port_forward",
+}
+local part_of = {}
+for part, names in pairs(MORE) do
+  for name in names:gmatch("%S+") do
+    part_of[name] = part
+  end
 end
+
+function Client.__index(_, name)
+  local own = Client[name]
+  if own == nil and part_of[name] then
+    own = require("pai.osmo." .. part_of[name])[name]
+    Client[name] = own
+  end
+  return own
+end
+
+M.terminal = status.terminal
 
 local function workflow_path(id, tail)
   return "/api/workflow/" .. http.segment(id) .. (tail or "")
@@ -40,7 +59,7 @@ end
 ---@return table<string, table>? pools by name
 ---@return pai.Error? err
 function Client:pools()
-  local answer, e = self.transport:call("GET", "/api/pool", { query = { all_pools = "true" } })
+  local answer, e = self.transport:call("GET", "/api/pool", { query = { all_pools = "True" } })
   return answer and answer.pools, e
 end
 
@@ -78,7 +97,7 @@ function Client:default_pool(named)
   return name
 end
 
----Submits, validates or renders a spec; see pai.osmo.client_submit.
+---Submits, validates or renders a spec, or submits a run's once more; see pai.osmo.client_submit.
 ---@param opts pai.osmo.SubmitOptions
 ---@return table? answer {name, overview, logs, spec, dashboard_url, warnings}
 ---@return pai.Error? err
@@ -94,8 +113,8 @@ function Client:query(id, opts)
   opts = opts or {}
   return self.transport:call("GET", workflow_path(id), {
     query = {
-      verbose = opts.verbose and "true" or nil,
-      skip_groups = opts.skip_groups and "true" or nil,
+      verbose = opts.verbose and "True" or nil,
+      skip_groups = opts.skip_groups and "True" or nil,
     },
   })
 end
@@ -145,9 +164,9 @@ function Client:list(opts)
   else
     query.label = labels
   end
-  query.all_users = opts.all_users and "true" or nil
+  query.all_users = opts.all_users and "True" or nil
   if opts.all_pools or not opts.pools then
-    query.all_pools = "true"
+    query.all_pools = "True"
   end
   local answer, e = self.transport:call("GET", "/api/workflow", { query = query })
   if not answer then
@@ -227,7 +246,7 @@ end
 function Client:cancel(id, opts)
   opts = opts or {}
   return self.transport:call("POST", workflow_path(id, "/cancel"), {
-    query = { message = opts.message, force = opts.force and "true" or nil },
+    query = { message = opts.message, force = opts.force and "True" or nil },
   })
 end
 
@@ -263,64 +282,9 @@ end
 ---@return string?
 ---@return pai.Error? err
 function Client:spec(id, opts)
-  local query = opts and opts.template and { use_template = "true" } or nil
+  local query = opts and opts.template and { use_template = "True" } or nil
   local res, e = self.transport:send("GET", workflow_path(id, "/spec"), { query = query })
   return res and res.body, e
-end
-
--- A service that is away for a while does not end a wait; a refusal does.
-local function patient_query(self, id, deadline)
-  while true do
-    local q, e = self:query(id)
-    if q or not (http.lost(e) or (e.http and e.http >= 500 and e.retryable)) then
-      return q, e
-    end
-    if deadline and task.now() >= deadline then
-      return nil, e
-    end
-    task.sleep("1s")
-  end
-end
-
----@class pai.osmo.WaitOptions
----@field every string|integer|nil between two looks, "1s"
----@field first integer? ms until the second look; the pause then grows to every
----@field timeout string|integer|nil
----@field on_update fun(q: table)?
-
----Waits until a run has ended.
----@param id string
----@param opts pai.osmo.WaitOptions?
----@return table? query the final answer of query
----@return pai.Error? err ETIMEDOUT when it has not ended in time
-function Client:wait(id, opts)
-  opts = opts or {}
-  local every = duration.parse(opts.every or "1s")
-  local limit = opts.timeout and duration.parse(opts.timeout)
-  local deadline = limit and task.now() + limit
-  -- Short runs are noticed soon; the pause grows to what was asked for.
-  local pause = math.min(every, opts.first or 20)
-  while true do
-    local q, e = patient_query(self, id, deadline)
-    if not q then
-      return nil, e
-    end
-    if opts.on_update then
-      opts.on_update(q)
-    end
-    if M.terminal(q.status) then
-      return q
-    end
-    if deadline and task.now() + pause > deadline then
-      return err.fail(
-        "ETIMEDOUT",
-        ("workflow %s is still %s after %s"):format(id, q.status, duration.format(limit)),
-        { retryable = true, status = q.status }
-      )
-    end
-    task.sleep(pause)
-    pause = math.min(every, pause * 2)
-  end
 end
 
 ---Tells the embedded engine which folders file:// urls may name; nothing for a remote service.

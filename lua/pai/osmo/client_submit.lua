@@ -31,6 +31,29 @@ local ATTEMPTS <const> = 3
 ---@field dry_run boolean?
 ---@field validation_only boolean?
 ---@field priority "HIGH"|"NORMAL"|"LOW"|nil
+---@field dir string? where localpath files are looked for, in place of the file's folder
+---@field workflow_id string? a run whose spec is submitted once more
+---@field app {uuid: string, version: integer}? where the spec comes from
+
+-- Every status, so that a look for a lost run also sees what lists leave out: FAILED_SUBMISSION.
+local ANY_STATUS <const> = {
+  "PENDING",
+  "RUNNING",
+  "WAITING",
+  "COMPLETED",
+  "FAILED",
+  "FAILED_SUBMISSION",
+  "FAILED_SERVER_ERROR",
+  "FAILED_EXEC_TIMEOUT",
+  "FAILED_QUEUE_TIMEOUT",
+  "FAILED_CANCELED",
+  "FAILED_BACKEND_ERROR",
+  "FAILED_IMAGE_PULL",
+  "FAILED_EVICTED",
+  "FAILED_START_ERROR",
+  "FAILED_START_TIMEOUT",
+  "FAILED_PREEMPTED",
+}
 
 -- {"k=v"} as it is, {k = v} as sorted "k=v".
 local function assignments(value)
@@ -52,11 +75,29 @@ local function assignments(value)
   return out
 end
 
+-- What goes into env_vars, and what cannot: the service cuts a value at its second "=".
+local function split_env(env)
+  local plain, put = {}, {}
+  for _, item in ipairs(assignments(env)) do
+    local name, v = item:match("^([^=]+)=(.*)$")
+    if not name then
+      return err.fail("EINVAL", ("the environment variable '%s' is not K=V"):format(item))
+    elseif v:find("=", 1, true) then
+      put[name] = v
+    else
+      plain[#plain + 1] = item
+    end
+  end
+  return { plain = plain, put = next(put) and put or nil }
+end
+
 local function query_of(opts, labels, extra)
   local query = {
     priority = opts.priority,
     label = #labels > 0 and labels or nil,
-    env_vars = opts.env and #assignments(opts.env) > 0 and assignments(opts.env) or nil,
+    env_vars = opts.env_vars,
+    app_uuid = opts.app and opts.app.uuid,
+    app_version = opts.app and opts.app.version,
   }
   for name, value in pairs(extra) do
     query[name] = value
@@ -84,6 +125,7 @@ end
 local function by_label(self, value)
   local found, e = self:list({
     label = { LABEL .. "=" .. value },
+    statuses = ANY_STATUS,
     all_users = true,
     all_pools = true,
     limit = 10,
@@ -103,6 +145,7 @@ end
 local function by_name(self, name, since)
   local found, e = self:list({
     name = name,
+    statuses = ANY_STATUS,
     all_pools = true,
     submitted_after = os.date("!%Y-%m-%dT%H:%M:%S", since),
     limit = 10,
@@ -158,6 +201,13 @@ local function recover(self, value, name, since, started)
 end
 
 local function adopt(w)
+  if w.status == "FAILED_SUBMISSION" then
+    return err.fail(
+      "ESUBMISSION",
+      ("the service refused the workflow, kept it as %s, and its reason got lost"):format(w.name),
+      { hint = "pai osmo validate FILE", workflow_id = w.name }
+    )
+  end
   return {
     name = w.name,
     overview = w.overview,
@@ -213,14 +263,45 @@ local function render_here(opts, text, variables, labels)
   }
 end
 
+-- A run's spec once more: nothing but its id is sent.
+local function resubmit(self, opts)
+  local pool, e = self:default_pool(opts.pool)
+  if not pool then
+    return nil, e
+  end
+  local ok
+  ok, e = self:allow_roots()
+  if not ok then
+    return nil, e
+  end
+  local value = require("pai.crypto").hex(8)
+  local labels = assignments(opts.labels)
+  labels[#labels + 1] = LABEL .. "=" .. value
+  local query = query_of(opts, labels, { workflow_id = opts.workflow_id })
+  return send(self, pool, nil, query, value, (opts.workflow_id:gsub("%-%d+$", "")))
+end
+
 ---Submits, validates or renders a spec.
 ---@param self pai.osmo.Client
 ---@param opts pai.osmo.SubmitOptions
 ---@return table? answer
 ---@return pai.Error? err
 function M.submit(self, opts)
-  if not opts.spec and not opts.file then
-    error("submit: spec or file is needed", 2)
+  if not opts.spec and not opts.file and not opts.workflow_id then
+    error("submit: spec, file or workflow_id is needed", 2)
+  end
+  local env, env_err = split_env(opts.env)
+  if not env then
+    return nil, env_err
+  elseif opts.workflow_id and env.put then
+    local name = next(env.put)
+    return err.fail("EINVAL", ("the service cuts the value of %s at its second '='"):format(name), {
+      hint = "put it into the spec and submit that",
+    })
+  end
+  opts = setmetatable({ env_vars = #env.plain > 0 and env.plain or nil }, { __index = opts })
+  if opts.workflow_id then
+    return resubmit(self, opts)
   end
   local text, read_err = text_of(opts)
   if not text then
@@ -257,9 +338,10 @@ function M.submit(self, opts)
     return nil, roots_err
   end
   local validation = opts.validation_only and "True" or nil
-  local dir = opts.file and fs.dirname(fs.abspath(opts.file)) or nil
+  local dir = opts.dir or (opts.file and fs.dirname(fs.abspath(opts.file))) or nil
   local plan, e = spec.client(text, {
     dir = dir,
+    put_env = env.put,
     render = function(raw)
       local answer, render_err = ask(raw, nil, { dry_run = "True", validation_only = validation })
       return answer and answer.spec, render_err

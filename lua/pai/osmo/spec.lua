@@ -261,6 +261,7 @@ M.rendered_form = normal.rendered_form
 
 ---@class pai.osmo.ClientOptions: pai.osmo.SpecOptions
 ---@field dir string? folder of the spec, for localpath
+---@field put_env table<string, string>? goes into every task's environment
 ---@field read (fun(path: string): string?, pai.Error?)? default: pai.fs.read
 ---@field render (fun(text: string): string?, pai.Error?)? the dry run; default: done here
 

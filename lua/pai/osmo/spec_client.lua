@@ -2,6 +2,7 @@
 -- local files in it look like, and what is sent in which call.
 local document = require("pai.osmo.document")
 local fs = require("pai.fs")
+local text = require("pai.text")
 local value = require("pai.osmo.template_value")
 local yaml_dump = require("pai.osmo.yaml_dump")
 
@@ -10,11 +11,11 @@ local M = {}
 local MARKERS = { "{%", "{{", "{#", "default-values" }
 
 ---Whether upstream's client takes a text for a template.
----@param text string
+---@param source string
 ---@return boolean
-function M.is_templated(text)
+function M.is_templated(source)
   for _, marker in ipairs(MARKERS) do
-    if text:find(marker, 1, true) then
+    if source:find(marker, 1, true) then
       return true
     end
   end
@@ -115,19 +116,48 @@ local function load_local_files(tree, opts)
   end
 end
 
+-- Environment variables that env_vars cannot carry go into every task.
+local function put_env(tree, env)
+  local function into(list)
+    for _, task in ipairs(value.type(list) == "list" and list or {}) do
+      if value.type(task) == "dict" then
+        local map = value.dict_get(task, "environment")
+        if value.type(map) ~= "dict" then
+          map = value.dict()
+          value.dict_set(task, "environment", map)
+        end
+        for _, name in ipairs(text.keys(env)) do
+          value.dict_set(map, name, env[name])
+        end
+      end
+    end
+  end
+  for name, v in pairs(env) do
+    if v:find("{[{%%#]") then
+      fail(nil, "the value of %s would be rendered: it holds '=' and a template's braces", name)
+    end
+  end
+  local workflow = value.dict_get(tree, "workflow")
+  into(value.dict_get(workflow, "tasks"))
+  local groups = value.dict_get(workflow, "groups")
+  for _, group in ipairs(value.type(groups) == "list" and groups or {}) do
+    into(value.type(group) == "dict" and value.dict_get(group, "tasks"))
+  end
+end
+
 -- The document to put local files into, and where its members stand in the text as given.
-local function read_document(text, templated, opts, dry_run)
-  local yaml, locate = text, nil
+local function read_document(given, templated, opts, dry_run)
+  local yaml, locate = given, nil
   if templated then
     if opts.render then
-      local answer, e = opts.render(text)
+      local answer, e = opts.render(given)
       if not answer then
         error({ passed_on = e or { stage = "client", message = "the dry run gave no spec" } }, 0)
       end
       yaml = answer
     else
       local options = setmetatable({ round = 1 }, { __index = opts })
-      local result, e = dry_run(text, options)
+      local result, e = dry_run(given, options)
       if not result then
         error({ passed_on = e }, 0)
       end
@@ -145,19 +175,22 @@ local function read_document(text, templated, opts, dry_run)
     end
 end
 
----@param text string
+---@param source string
 ---@param opts table see pai.osmo.spec.client
 ---@param dry_run fun(text: string, opts: table): table?, table?
 ---@return table? plan
 ---@return table? failure of the client, or an error passed on
-function M.plan(text, opts, dry_run)
+function M.plan(source, opts, dry_run)
   local locate
   local ok, plan = pcall(function()
-    local given = as_text(text, "the spec")
+    local given = as_text(source, "the spec")
     local templated = M.is_templated(given)
     local tree
     tree, locate = read_document(given, templated, opts, dry_run)
     load_local_files(tree, opts)
+    if opts.put_env then
+      put_env(tree, opts.put_env)
+    end
     local workflow = value.dict_get(tree, "workflow")
     local name = value.dict_get(workflow, "name")
     return {

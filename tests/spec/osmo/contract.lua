@@ -69,7 +69,7 @@ local ROUTES <const> = {
   ["PATCH /api/app/user/{n}"] = { text = true },
   ["DELETE /api/app/user/{n}"] = { query = "version all_versions" },
   ["GET /api/app/user/{n}/spec"] = { query = "version" },
-  ["POST /api/app/user/{n}/rename"] = { query = "new_name", empty = true },
+  ["POST /api/app/user/{n}/rename"] = { text = true },
 }
 
 local HEADERS <const> = {
@@ -164,7 +164,8 @@ local function complaint(c, req, server)
       return "the header " .. name
     end
   end
-  if req.method ~= "GET" and req.headers["content-type"] ~= "application/json" then
+  local carries = req.method == "POST" or req.method == "PATCH"
+  if carries and req.headers["content-type"] ~= "application/json" then
     return "the content type " .. tostring(req.headers["content-type"])
   end
   if not req.headers["user-agent"] then
