@@ -4,6 +4,7 @@
 local err = require("pai.err")
 local fs = require("pai.fs")
 local json = require("pai.json")
+local task = require("pai.task")
 
 local M = {}
 
@@ -108,6 +109,25 @@ function Lease:release()
   end
 end
 
+-- The lock of an owner that is gone is free, but a child that it was just starting when it was
+-- killed has the lock's descriptor, too, until it has become another program.
+local STRAGGLER_MS <const> = 2000
+
+local function lock_file(path)
+  local deadline = task.now() + STRAGGLER_MS
+  while true do
+    local lock, e = fs.lock(path)
+    if lock or e.code ~= "EAGAIN" or task.now() >= deadline then
+      return lock, e
+    end
+    local owner = M.owner(path)
+    if not owner or M.state(owner) ~= "gone" then
+      return nil, e
+    end
+    task.sleep(10)
+  end
+end
+
 ---Takes a lease, or says who holds it.
 ---@param path string of the lock file; its folder exists
 ---@param what string for messages: "run run-1a2b3c4d", "media:/srv/media"
@@ -115,7 +135,7 @@ end
 ---@return pai.run.Lease? lease
 ---@return pai.Error? err code ELEASE when it is held
 function M.take(path, what, owner)
-  local lock, e = fs.lock(path)
+  local lock, e = lock_file(path)
   if not lock then
     if e.code == "EAGAIN" then
       return held(what, M.owner(path))

@@ -1,5 +1,6 @@
 -- Leases: one owner at a time, who that is, and when an owner is gone.
 local support = dofile("tests/spec/run/support.lua")
+local exec = require("pai.exec")
 local fs = require("pai.fs")
 local json = require("pai.json")
 local lease = require("pai.run.lease")
@@ -124,5 +125,20 @@ describe("a lease", function()
     assert.is_false((lease.is_held(bench.state .. "/runs/" .. events[1].run .. "/lease")))
     local _, r = bench:resume(events[1].run)
     assert.are.equal(0, r.code, r.stderr)
+  end)
+
+  it("waits for what a killed owner was just starting", function()
+    leave({ pid = 4194303 })
+    local holder = assert(exec.start({ "flock", path, "sleep", "0.5" }))
+    support.eventually(function()
+      local lock = fs.lock(path)
+      if lock then
+        lock:release()
+      end
+      return not lock
+    end, "the lock of the other process")
+    local taken = assert(lease.take(path, "run x", lease.me("run-x", "r")))
+    taken:release()
+    assert(holder:wait("20s"))
   end)
 end)

@@ -250,17 +250,12 @@ describe("pai osmo data", function()
     config()
     help.big("file", 20 * MiB)
     local pty = "import pty,sys,os\nsys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
-    local r = ok(
-      run(
-        {
-          "/usr/bin/python3",
-          "-c",
-          pty,
-          table.unpack(argv("upload", "s3://bucket/tty", help.path("file"))),
-        },
-        { TERM = "xterm" }
-      )
-    )
+    local r = ok(run({
+      "/usr/bin/python3",
+      "-c",
+      pty,
+      table.unpack(argv("upload", "s3://bucket/tty", help.path("file"))),
+    }, { TERM = "xterm" }))
     assert.matches("\r\27%[K%[[#-]+%] +%d+%%  .- of 20%.0 MiB", r.stdout)
     assert.matches("\r\27%[Kuploaded 1 files", r.stdout)
   end)
