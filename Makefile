@@ -163,6 +163,10 @@ bench: ## measures the budgets beside their peers (figures and ratios, no verdic
 api: build ## writes the API reference from lua/pai/meta to build/docs/api.md
 	@$(BIN) lua docs/api.lua build/docs/api.md
 
+.PHONY: security-matrix
+security-matrix: build ## writes the table of docs/security.md from a run of the masker
+	@$(BIN) lua docs/security_matrix.lua docs/security.md
+
 .PHONY: install
 install: build ## copies pai to PREFIX (/usr/local), under DESTDIR
 	@install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pai $(DESTDIR)$(PREFIX)/share/pai \

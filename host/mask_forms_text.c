@@ -141,6 +141,11 @@ static const char *without_lines(uint8_t c, char buf[8]) {
   return c == '\n' || c == '\r' ? "" : NULL;
 }
 
+static const char *with_spaces(uint8_t c, char buf[8]) {
+  (void)buf;
+  return c == '\n' ? " " : c == '\r' ? "" : NULL;
+}
+
 size_t pai_mask_one_line(const uint8_t *value, size_t len, uint8_t *out) {
   size_t n = 0;
   for (size_t i = 0; i < len;) {
@@ -178,6 +183,8 @@ static int line_forms(const forms *f) {
   int rc = each_byte(f, with_crlf);
   if (rc == 0)
     rc = each_byte(f, without_lines);
+  if (rc == 0)
+    rc = each_byte(f, with_spaces);
   if (rc == 0)
     rc = f->fn(f->ud, f->out, pai_mask_one_line(f->value, f->len, f->out));
   return rc == 0 ? body_lines(f) : rc;
