@@ -12,7 +12,7 @@
 #define MIN_BLOCK ((size_t)32 << 10)
 #endif
 #define NEEDLE_MAX ((size_t)8 << 20) // bytes
-#define MAX_MAP_BITS 20
+#define MAX_MAP_BITS 22
 #define MAX_GRAM_BITS 22
 #define LONG_CHAIN 64 // entries that are counted at most
 

@@ -107,6 +107,7 @@ function M.run(words, opts)
     stdin = "inherit",
     on_line = opts.json and print_json or nil,
     on_output = not opts.json and pass_on or nil,
+    raw = not opts.json, -- the channels that it is passed on to mask it; once is enough
     accept = "any",
     max_output = 0,
   })
