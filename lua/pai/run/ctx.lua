@@ -91,7 +91,11 @@ local function exec_options(env, argv, opts)
       copy[stream] = target
     end
   end
-  for _, value in pairs(copy.env or {}) do
+  for name, value in pairs(copy.env or {}) do
+    if type(value) == "string" and mask.find(value) then
+      local message = "the environment variable %s is text that holds a secret: give its handle"
+      err.raise("EACCES", message:format(name))
+    end
     check_secret(env, value, "bins", argv[1], function(entry)
       return entry == argv[1]
     end)
