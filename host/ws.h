@@ -31,10 +31,18 @@ typedef struct pai_ws_options {
   const char *protocols; // "a, b" as offered; NULL: none
   const char *unix_socket;
   const char *ca_file;
-  const char *proxy;  // NULL: as the environment says; "": none
-  size_t max_message; // bytes
-  int64_t timeout_ms; // until the connection is open
-  int64_t ping_ms;    // a silent peer is asked after this, and given up after twice as long; 0: no
+  const char *ca; // PEM, in place of ca_file and the system's
+  size_t ca_len;
+  const char *cert; // PEM: the client's certificate, and its key
+  size_t cert_len;
+  const char *key;
+  size_t key_len;
+  bool insecure;          // the server's certificate is not checked
+  const char *connect_to; // "::host:port" is dialled in place of the URL's
+  const char *proxy;      // NULL: as the environment says; "": none
+  size_t max_message;     // bytes
+  int64_t timeout_ms;     // until the connection is open
+  int64_t ping_ms; // a silent peer is asked after this, and given up after twice as long; 0: no
 } pai_ws_options;
 
 enum { PAI_WS_CONNECTING, PAI_WS_SHAKING, PAI_WS_OPEN, PAI_WS_OVER };
@@ -58,6 +66,7 @@ typedef struct pai_ws { // zero it first
   // private
   CURLM *multi;
   CURL *easy;
+  struct curl_slist dial;
   pai_timer multi_timer, deadline, ping, again;
   pai_io io;
   int fd;

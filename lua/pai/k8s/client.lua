@@ -1,5 +1,5 @@
--- A Kubernetes client: get, list, create, apply, patch, delete, and the ways into watch, wait and
--- logs. Calls give `nil, err`; what a server refuses has `err.reason`.
+-- A Kubernetes client: get, list, create, apply, patch, delete, and the ways into watch, wait,
+-- logs, exec and port-forward. Calls give `nil, err`; what a server refuses has `err.reason`.
 -- The values of Secrets are never read by these calls; `secret` opens them as handles.
 local auth = require("pai.k8s.auth")
 local body = require("pai.k8s.body")
@@ -32,6 +32,8 @@ local PARTS <const> = {
   watch = "watch",
   wait = "wait",
   logs = "logs",
+  exec = "stream",
+  forward = "forward",
   secret = "about",
   can = "about",
   version = "about",

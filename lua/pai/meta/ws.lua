@@ -22,6 +22,9 @@ local Conn = {}
 ---@field ping? string|integer A silent peer is asked after this; after twice as long it is given up.
 ---@field unix_socket? string
 ---@field ca_file? string Certificates to trust in place of the system's.
+---@field tls? pai.http.tls
+---@field connect_to? string "host:port" that is dialled in place of the URL's, whose host is then
+---the name that the certificate must have.
 ---@field proxy? string A URL, or "" for none. Default: as the environment says, never for loopback.
 
 ---Connects and checks the server's side of the handshake. Errors: `EHTTP` with `status` and `body`

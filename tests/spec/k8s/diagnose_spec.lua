@@ -62,7 +62,7 @@ describe("a pod that no node takes", function()
   for message, layer in pairs({
     ["0/2 nodes are available: 2 Insufficient nvidia.com/gpu."] = "capacity",
     ["0/1 nodes are available: 1 Insufficient memory."] = "capacity",
-    ["0/1 nodes are available: 1 node(s) had taint {g: x}, that the pod didn't tolerate."] = "taints",
+    ["0/1 nodes are available: 1 node(s) had taint {g: x}."] = "taints",
     ["0/1 nodes are available: 1 node(s) had untolerated taint {sku: gpu}."] = "taints",
     ["0/1 nodes are available: 1 node(s) didn't match node selector."] = "taints",
     ["0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."] = "taints",
