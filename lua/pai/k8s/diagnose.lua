@@ -187,6 +187,28 @@ function M.find(facts)
   return list
 end
 
+---Findings as checks of a gate.
+---@param found pai.k8s.Finding[]
+---@param namespace string?
+---@return table[] checks one a finding, or one that is green
+function M.checks(found, namespace)
+  local list = {}
+  for i, f in ipairs(found) do
+    local evidence = #f.evidence > 0 and " (" .. table.concat(f.evidence, "; ") .. ")" or ""
+    list[i] = {
+      name = ("%s %s"):format(f.kind, f.name),
+      state = "red",
+      measured = ("%s: %s%s"):format(f.layer, f.message, evidence),
+      expected = "in order",
+      hint = f.next,
+    }
+  end
+  if #list == 0 then
+    list[1] = { name = namespace or "namespace", state = "ok", measured = "nothing is wrong" }
+  end
+  return list
+end
+
 -- What may not be read, or is not there, leaves the rest of the diagnosis as it is.
 local function maybe(c, what, opts, denied)
   local items, e = c:list(what, opts)

@@ -205,4 +205,81 @@ function ctx.yaml.encode(value, opts) end
 ---@return any
 function ctx.yaml.decode(body, opts) end
 
+---A client for a cluster of needs.clusters, by its context; without one for the only cluster there.
+---It makes sure that this is the cluster that was planned for, and records it.
+---@param context? string
+---@return pai.ctx.k8s
+function ctx.k8s(context) end
+
+---What pai.k8s.client has; calls raise, unless `accept` names the reason, such as "NotFound". What
+---changes something is refused where only looking is allowed.
+---@class pai.ctx.k8s
+---@field context string
+local ctx_k8s = {}
+
+---@param what string|table "pods", "deploy", or { apiVersion =, kind = }
+---@param name string
+---@param opts? { namespace?: string, pick?: string[], accept?: string[] }
+---@return table?
+function ctx_k8s:get(what, name, opts) end
+
+---@param what string|table
+---@param opts? pai.k8s.ListOptions
+---@return table[] items
+function ctx_k8s:list(what, opts) end
+
+---@param object table
+---@param opts? pai.k8s.ApplyOptions
+---@return table object
+---@return "created"|"configured"|"unchanged" outcome
+function ctx_k8s:apply(object, opts) end
+
+---@param object table
+---@param opts? pai.k8s.Options
+---@return table
+function ctx_k8s:create(object, opts) end
+
+---@param what string|table
+---@param name string
+---@param patch table
+---@param opts? pai.k8s.Options
+---@return table
+function ctx_k8s:patch(what, name, patch, opts) end
+
+---@param what string|table
+---@param name string
+---@param opts? pai.k8s.DeleteOptions
+---@return "deleted"|"deleting"|"absent"
+function ctx_k8s:delete(what, name, opts) end
+
+---@param what string|table
+---@param name string
+---@param opts pai.k8s.WaitOptions
+---@return table object
+function ctx_k8s:wait(what, name, opts) end
+
+---@param pod string
+---@param argv string[]
+---@param opts? pai.k8s.ExecOptions
+---@return { code: integer, stdout: string, stderr: string }
+function ctx_k8s:exec(pod, argv, opts) end
+
+---The values of a Secret as handles.
+---@param name string
+---@param opts? { namespace?: string, accept?: string[] }
+---@return table<string, pai.secret.handle>
+function ctx_k8s:secret(name, opts) end
+
+---What is wrong in a namespace, as checks for a gate.
+---@param opts? { namespace?: string, labels?: string }
+---@return table[]
+function ctx_k8s:checks(opts) end
+
+---Runs a function with a local port that leads to a pod or Service.
+---@generic T
+---@param opts pai.k8s.ForwardOptions
+---@param fn fun(port: integer): T
+---@return T
+function ctx_k8s:forwarded(opts, fn) end
+
 return ctx

@@ -113,6 +113,7 @@ M.NEEDS = {
   hosts = { "strings" },
   writes = { "strings" },
   reads = { "commands" },
+  clusters = { "strings" },
 }
 
 M.STEP = {

@@ -71,7 +71,7 @@ function M.uncovered(outer, inner)
   if RANK[inner.safety] > RANK[outer.safety] then
     missing[1] = ("safety: it %s"):format(inner.safety)
   end
-  for _, key in ipairs({ "bins", "hosts", "writes" }) do
+  for _, key in ipairs({ "bins", "hosts", "writes", "clusters" }) do
     for _, entry in ipairs(inner.needs and inner.needs[key] or {}) do
       if entry:sub(1, 1) ~= "@" and not covers(outer.needs and outer.needs[key], entry) then
         missing[#missing + 1] = ("needs.%s: %s"):format(key, entry)
@@ -298,8 +298,9 @@ end
 ---@param record table inputs as they are journalled
 ---@param target string
 ---@param graph pai.recipe.Graph
+---@param clusters pai.run.Cluster[]? that it is for
 ---@return string sha256 hex
-function M.digest(files, record, target, graph)
+function M.digest(files, record, target, graph, clusters)
   local list = {}
   for _, file in ipairs(files) do
     list[#list + 1] = { file.path, file.sha256 }
@@ -316,6 +317,7 @@ function M.digest(files, record, target, graph)
     inputs = record,
     target = target,
     steps = steps,
+    clusters = clusters,
   })
   return require("pai.digest").sha256(body)
 end

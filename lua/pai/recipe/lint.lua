@@ -70,7 +70,7 @@ end
 
 -- Entries of needs that name inputs must name real ones.
 function Linter:needs(doc)
-  for _, key in ipairs({ "bins", "hosts", "writes" }) do
+  for _, key in ipairs({ "bins", "hosts", "writes", "clusters" }) do
     for i, entry in ipairs(doc.needs and doc.needs[key] or {}) do
       local name = entry:match("^@(.+)$")
       if name and name ~= "osmo" and not (doc.inputs or {})[name] then

@@ -299,6 +299,9 @@ local LATE <const> = {
   osmo = function(_, env)
     return require("pai.run.ctx_osmo").new(env)
   end,
+  k8s = function(_, env)
+    return require("pai.run.ctx_k8s").new(env)
+  end,
   tools = function(ctx)
     return require("pai.run.ctx_tools").new(ctx)
   end,

@@ -59,7 +59,7 @@ function M.bind(needs, inp, opts)
   needs = needs or {}
   local self = { recipe = opts.recipe, parent = opts.parent, run_dir = opts.run_dir }
   local special = { osmo = opts.osmo or false }
-  for _, key in ipairs({ "bins", "hosts", "writes" }) do
+  for _, key in ipairs({ "bins", "hosts", "writes", "clusters" }) do
     local list = {}
     for _, entry in ipairs(needs[key] or {}) do
       for _, value in ipairs(filled(entry, inp, special)) do
@@ -211,6 +211,24 @@ function Needs:check_host(url, unix)
   if self.parent then
     self.parent:check_host(url, unix)
   end
+end
+
+---The context that may be spoken to: the one given, or the only one of needs.clusters. Else raises.
+---@param context string?
+---@return string context
+function Needs:check_cluster(context)
+  if context == nil and #self.clusters == 1 then
+    context = self.clusters[1]
+  elseif context == nil then
+    refuse(self.recipe .. ": ctx.k8s needs a context", "needs.clusters names none, or several")
+  elseif not has(self.clusters, context) then
+    local hint = ("add it to needs.clusters of %s"):format(self.recipe)
+    refuse(("%s: needs.clusters does not name '%s'"):format(self.recipe, context), hint)
+  end
+  if self.parent then
+    self.parent:check_cluster(context)
+  end
+  return context
 end
 
 ---Raises unless a path may be written: below needs.writes or the run's own folder.

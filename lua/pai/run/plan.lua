@@ -202,6 +202,7 @@ function M.make(prepared)
     target = prepared.target,
     inputs = prepared.inputs.record,
     digest = prepared.digest,
+    clusters = prepared.graph.clusters,
     destroys = prepare.destroying(prepared),
     checks = prepared.inputs.checks,
   }

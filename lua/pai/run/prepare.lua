@@ -143,8 +143,17 @@ function M.finish(prepared, asked)
     prepared.inputs,
     prepared.cwd
   )
-  prepared.digest =
-    graph.digest(prepared.loader.files, prepared.inputs.record, prepared.target, prepared.graph)
+  local needs = prepared.loaded.doc.needs
+  if needs and needs.clusters then
+    prepared.graph.clusters = require("pai.run.clusters").planned(needs, prepared.inputs.values)
+  end
+  prepared.digest = graph.digest(
+    prepared.loader.files,
+    prepared.inputs.record,
+    prepared.target,
+    prepared.graph,
+    prepared.graph.clusters
+  )
   return prepared
 end
 

@@ -60,6 +60,11 @@ on["file"] = function(state, e)
   state.files[e.path] = e.sha256
 end
 
+on["cluster"] = function(state, e)
+  state.clusters = state.clusters or {}
+  state.clusters[e.context] = { context = e.context, server = e.server, uid = e.uid }
+end
+
 on["step.start"] = function(state, e)
   local u = unit(state, e.step)
   u.started, u.attempts = true, e.attempt or u.attempts + 1
