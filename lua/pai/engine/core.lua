@@ -71,23 +71,25 @@ function Engine:complain(text)
   self.log:write(os.date("!%Y-%m-%dT%H:%M:%SZ "), text, "\n")
 end
 
-local function finalise(self, id, final)
+-- Ends the log of a run, and removes what its tasks have left.
+local function close(self, id, final)
   local leftover = fs.join(self:run_dir(id), "tasks")
   if status.failed(final) and not self.logs:has_ended(id) then
     self.logs:failed(id, self.base_url .. "/api/workflow/" .. id)
   end
   self.logs:finish(id)
   fs.remove(leftover, { recursive = true })
-  -- A run that has ended does not change any more: lists of thousands take its entry as text.
+end
+
+-- A run that has ended does not change any more: lists of thousands take its entry as text.
+local function store_entry(self, id)
   local w = self.store:workflow(id)
-  self.store:transaction("entry", function()
-    self.store:run(
-      "UPDATE workflows SET entry = ?, entry_base = ? WHERE seq = ?",
-      json.encode(wire.entry(self, w, w.end_time)),
-      self.base_url,
-      w.seq
-    )
-  end)
+  self.store:run(
+    "UPDATE workflows SET entry = ?, entry_base = ? WHERE seq = ?",
+    json.encode(wire.entry(self, w, w.end_time)),
+    self.base_url,
+    w.seq
+  )
 end
 
 ---Does for runs that have ended what a killed engine did not come to.
@@ -95,8 +97,15 @@ function Engine:finish_ended()
   local rows = self.store:rows([[SELECT id, status FROM workflows
     WHERE entry IS NULL AND end_time IS NOT NULL AND status != 'FAILED_SUBMISSION']])
   for _, w in ipairs(rows) do
-    finalise(self, w.id, w.status)
+    if fs.exists(self:run_dir(w.id)) then
+      close(self, w.id, w.status)
+    end
   end
+  self.store:transaction("entries", function()
+    for _, w in ipairs(rows) do
+      store_entry(self, w.id)
+    end
+  end)
 end
 
 ---Does what follows from a committed change.
@@ -107,7 +116,10 @@ function Engine:commit(changes, also)
     also()
   end
   for id, final in pairs(changes.ended) do
-    finalise(self, id, final)
+    close(self, id, final)
+    self.store:transaction("entry", function()
+      store_entry(self, id)
+    end)
   end
   if changes.ready or next(changes.ended) then
     self:kick()

@@ -14,6 +14,12 @@ local VERSION <const> = 2
 -- The wall clock is asked this often, in milliseconds; between, the steady one is counted on.
 local CLOCK <const> = 1000
 
+-- Lists skip what they leave out, and what lies before their page, in the index alone.
+local LISTED <const> = [[
+CREATE INDEX IF NOT EXISTS workflows_listed
+  ON workflows (submit_time, seq, user, pool, status, id);
+]]
+
 local APPS <const> = [[
 CREATE TABLE IF NOT EXISTS apps (
   uuid TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL UNIQUE,
@@ -37,7 +43,6 @@ CREATE TABLE IF NOT EXISTS workflows (
   cancel_by TEXT, cancel_message TEXT, cancel_force INTEGER,
   failure_message TEXT, parent_name TEXT, parent_number INTEGER, warnings TEXT, labels TEXT,
   app_owner TEXT, app_name TEXT, app_version INTEGER, entry TEXT, entry_base TEXT);
-CREATE INDEX IF NOT EXISTS workflows_by_time ON workflows (submit_time);
 CREATE INDEX IF NOT EXISTS workflows_alive ON workflows (seq)
   WHERE status IN ('PENDING', 'RUNNING', 'WAITING');
 CREATE TABLE IF NOT EXISTS labels (
@@ -71,7 +76,7 @@ CREATE TABLE IF NOT EXISTS tasks (
   pid INTEGER, pid_start INTEGER, container TEXT);
 CREATE INDEX IF NOT EXISTS tasks_of ON tasks (workflow);
 CREATE INDEX IF NOT EXISTS tasks_in ON tasks (grp);
-]] .. APPS
+]] .. LISTED .. APPS
 
 -- What makes a store of one version one of the next.
 local MIGRATE <const> = {
@@ -84,7 +89,8 @@ ALTER TABLE workflows ADD COLUMN entry_base TEXT;
 ALTER TABLE groups ADD COLUMN gpu INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE groups ADD COLUMN memory REAL NOT NULL DEFAULT 0;
 ALTER TABLE tasks ADD COLUMN container TEXT;
-]] .. APPS,
+DROP INDEX IF EXISTS workflows_by_time;
+]] .. LISTED .. APPS,
 }
 
 ---@class pai.engine.Store

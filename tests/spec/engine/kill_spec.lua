@@ -239,6 +239,8 @@ describe("a store of the version before", function()
       "ALTER TABLE groups DROP COLUMN gpu",
       "ALTER TABLE groups DROP COLUMN memory",
       "ALTER TABLE tasks DROP COLUMN container",
+      "DROP INDEX workflows_listed",
+      "CREATE INDEX workflows_by_time ON workflows (submit_time)",
       "DROP TABLE app_versions",
       "DROP TABLE apps",
       "PRAGMA user_version = 1",
