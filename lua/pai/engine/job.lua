@@ -137,8 +137,10 @@ end
 
 -- On the disk lies what may become large; the rest of /osmo is made in memory by the sandbox.
 local function make_folders(t, config)
-  fs.remove(t.folder, { recursive = true })
   fs.mkdir(fs.dirname(t.folder), { mode = "0700" })
+  if fs.exists(t.folder) then
+    fs.remove(t.folder, { recursive = true })
+  end
   if t.kind == "plain" then
     mkdir(t.output)
     mkdir(t.workspace)

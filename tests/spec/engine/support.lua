@@ -34,7 +34,7 @@ end
 
 -- Waits until fn gives something that is true.
 function S.eventually(fn, limit)
-  local deadline = task.now() + (limit or 15000)
+  local deadline = task.now() + (limit or 60000)
   while true do
     local value = fn()
     if value then
