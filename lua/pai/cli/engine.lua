@@ -35,6 +35,8 @@ local function show(s, opts)
     { "tasks in", sandbox },
     { "workflows", ("%d not finished"):format(s.active) },
     { "cores", ("%d, %d asked for"):format(s.cores, s.running) },
+    { "gpus", tostring(s.gpus or 0) },
+    { "pools", table.concat(s.pools or {}, ", ") },
   }))
 end
 

@@ -92,8 +92,11 @@ local function pull(pool, image, login)
   end
 end
 
--- Makes sure that the daemon has the image. Raises EIMAGE.
-local function have_image(pool, image, login)
+---Makes sure that the daemon has an image. Raises EIMAGE.
+---@param pool pai.engine.Pool
+---@param image string
+---@param login table? for the registry
+function M.have_image(pool, image, login)
   if pool.pull ~= "always" then
     local res, e = M.call(pool, "GET", ("/images/%s/json"):format(escape(image)))
     if res then
@@ -112,9 +115,9 @@ end
 
 ---@class pai.engine.ContainerJob: pai.engine.Job
 ---@field image string
----@field login table? for the registry
 ---@field owner string the engine's folder, as a label
 ---@field uuid string of the task
+---@field empty string a folder that holds nothing
 ---@field network string
 ---@field aliases string[] names in the network
 ---@field mounts string[] "SOURCE:TARGET" of the pool and the task
@@ -135,9 +138,7 @@ local function mounts_of(job)
     bind(job.config, "/osmo/login/config", true),
   })
   for _, input in ipairs(job.inputs) do
-    if input.source then
-      out[#out + 1] = bind(input.source, input.at, true)
-    end
+    out[#out + 1] = bind(input.source or job.empty, input.at, true)
   end
   for _, f in ipairs(job.files) do
     out[#out + 1] = bind(f.source, f.path, true)
@@ -271,13 +272,12 @@ local function await(self)
   end
 end
 
----Makes and starts the container of a task. Raises EIMAGE, ECOMMAND or ESTART.
+---Makes and starts the container of a task, whose image is there. Raises ECOMMAND or ESTART.
 ---@param pool pai.engine.Pool
 ---@param job pai.engine.ContainerJob
 ---@param on_line fun(line: string)
 ---@return pai.engine.Container
 function M.start(pool, job, on_line)
-  have_image(pool, job.image, job.login)
   local res, e = M.call(pool, "POST", "/containers/create", {
     query = { name = "pai-" .. job.uuid },
     json = body_of(job),

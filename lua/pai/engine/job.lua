@@ -207,6 +207,10 @@ function M.prepare(self, t)
   local files = write_files(t)
   local ok, fault = M.transfer(t, function()
     t.binds = stage(self, t)
+    if t.kind == "container" then
+      local image = t.spec.image
+      container.have_image(self.pool, image, credentials.registry(self.engine, self.user, image))
+    end
   end)
   if not ok then
     error(fault, 0)
@@ -265,7 +269,8 @@ local function start_container(self, t, job)
   local limits = spec.limits or {}
   local _, uid = fs.user()
   job.image = spec.image
-  job.login = credentials.registry(self.engine, self.user, spec.image)
+  job.empty = fs.join(t.folder, "empty")
+  fs.mkdir(job.empty, { parents = true, mode = "0755" })
   job.owner = self.engine.paths.real_root
   job.uuid = t.row.uuid
   job.network = spec.hostNetwork and "host" or self.network or pool.network

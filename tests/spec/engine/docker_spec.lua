@@ -4,6 +4,8 @@ local crypto = require("pai.crypto")
 local exec = require("pai.exec")
 local fs = require("pai.fs")
 local http = require("pai.http")
+local serve = require("pai.serve")
+local task = require("pai.task")
 local json = require("pai.json")
 
 local IMAGE <const> = "pai-test/busybox:1"
@@ -268,6 +270,44 @@ describe("a pool of Docker containers", function()
     assert.same({}, containers())
   end)
 
+  it("lets a pull be cancelled", function()
+    -- A registry that takes the connection and never answers.
+    local silent_seen = false
+    local silent = assert(serve.listen({
+      handler = function()
+        silent_seen = true
+        task.sleep("10m")
+      end,
+    }))
+    finally(function()
+      silent:close()
+    end)
+    local image = ("127.0.0.1:%d/slow:1"):format(silent:port())
+    local id = engine:submit({
+      name = "slow",
+      tasks = { { name = "t", image = image, command = { "true" } } },
+    }, { pool = "fetch" })
+    S.eventually(function()
+      return silent_seen
+    end)
+    assert.equal("INITIALIZING", S.tasks(engine.client:query(id)).t.status)
+    assert(engine.client:cancel(id))
+    local q = assert(engine.client:wait(id, { every = "50ms", timeout = "60s" }))
+    assert.equal("FAILED_CANCELED", q.status)
+  end)
+
+  it("gives a task an empty folder for an input that has nothing", function()
+    local q = run({
+      name = "empty",
+      tasks = {
+        sh("none", "true"),
+        sh("t", "ls /osmo/data/input/0 | wc -l", { inputs = { { task = "none" } } }),
+      },
+    })
+    assert.equal("COMPLETED", q.status, engine:log(q.name))
+    assert.truthy(engine:log(q.name):find("[t] 0", 1, true))
+  end)
+
   it("ends what a killed engine has left, and says what became of it", function()
     local id = engine:submit({
       name = "left",
@@ -283,5 +323,20 @@ describe("a pool of Docker containers", function()
     assert.equal("FAILED_BACKEND_ERROR", engine.client:query(id).status)
     assert.truthy(engine:log(id):find("[t] up", 1, true))
     assert.truthy(fs.read(engine.paths.log):find("ended 1 containers", 1, true))
+  end)
+
+  it("says so when the daemon goes away with its containers", function()
+    local id = engine:submit({
+      name = "away",
+      tasks = { sh("t", "echo up; sleep 600") },
+    }, { pool = "box" })
+    S.eventually(function()
+      return engine:log(id):find("[t] up", 1, true)
+    end)
+    daemon:kill("TERM")
+    daemon:wait("60s")
+    local q = assert(engine.client:wait(id, { every = "50ms", timeout = "90s" }))
+    assert.is_true(S.tasks(q).t.status ~= "COMPLETED", S.tasks(q).t.status)
+    assert.truthy(S.tasks(q).t.failure_message)
   end)
 end)
