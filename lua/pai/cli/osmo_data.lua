@@ -128,7 +128,7 @@ local function transfer(verb, opts, run)
   local listen, finish = require("pai.cli.data_progress").new(opts.json, verb)
   local r, e = run(chosen(opts, {
     resume = opts.resume,
-    no_checksum = opts.no_checksum,
+    no_checksum = opts.no_checksum, -- of downloads
     on_progress = listen,
   }))
   finish()

@@ -170,6 +170,54 @@ function ctx_fs.chmod(path, mode) end
 ---@return string
 function ctx_fs.tempdir() end
 
+---Object stores: s3, gs, swift, tos, azure and file:// URLs. Servers must be in `needs.hosts`; what
+---is downloaded must lie below `needs.writes`, and so must a file:// place that is written. Keys come
+---from OSMO's config.yaml, for s3 and azure also from the environment, or from `keys`, where secrets
+---are handles. list, stat and exists only look; the others act. Besides their own, all calls take
+---`keys`, `parallel`, `retries` and `ca_file` (pai.store.Options).
+---@class pai.ctx.store
+local ctx_store = {}
+
+ctx.store = ctx_store
+
+---What is below a URL; folders have `folder = true`.
+---@param url string
+---@param opts? pai.store.ListOptions
+---@return pai.store.Object[] entries
+function ctx_store.list(url, opts) end
+
+---@param url string
+---@param opts? pai.store.Options
+---@return pai.store.Object? object nil when there is none
+function ctx_store.stat(url, opts) end
+
+---Whether there is such an object, or anything below the path.
+---@param url string
+---@param opts? pai.store.Options
+---@return boolean
+function ctx_store.exists(url, opts) end
+
+---Uploads files and folders below the URL: a folder keeps its name, `dir/*` leaves it out. A `.env`
+---is never uploaded.
+---@param paths string|string[]
+---@param url string
+---@param opts? pai.store.TransferOptions
+---@return pai.store.Result
+function ctx_store.upload(paths, url, opts) end
+
+---Downloads an object, or all that is below the URL's path, into a folder.
+---@param url string
+---@param dir string
+---@param opts? pai.store.TransferOptions
+---@return pai.store.Result
+function ctx_store.download(url, dir, opts) end
+
+---Deletes an object, or all that is below the URL's path.
+---@param url string
+---@param opts? { regex?: string, include?: string[], exclude?: string[], dry_run?: boolean }
+---@return { keys: string[], deleted: integer }
+function ctx_store.delete(url, opts) end
+
 ---JSON as pai.json has it; what is wrong raises.
 ---@class pai.ctx.json
 ---@field null any

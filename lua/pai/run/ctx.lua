@@ -302,6 +302,14 @@ local LATE <const> = {
   k8s = function(_, env)
     return require("pai.run.ctx_k8s").new(env)
   end,
+  store = function(_, env)
+    local names_host = require("pai.run.needs").names_host
+    return require("pai.run.ctx_store").new(env, function(handle, url)
+      check_secret(env, handle, "hosts", url, function(entry)
+        return names_host({ entry }, url)
+      end)
+    end)
+  end,
   tools = function(ctx)
     return require("pai.run.ctx_tools").new(ctx)
   end,

@@ -37,13 +37,32 @@ local KNOWN <const> = {
   on_host = true,
 }
 
-local function open(text, opts)
-  opts = opts or {}
-  for key in pairs(opts) do
-    if not KNOWN[key] then
-      error(("unknown option '%s'"):format(tostring(key)), 4)
+-- A wrong option is a mistake of the caller, who stands some levels above.
+local function check_options(opts, known)
+  for key in pairs(opts or {}) do
+    if not known[key] then
+      error(("unknown option '%s'"):format(tostring(key)), 3)
     end
   end
+  return opts or {}
+end
+
+local function set(...)
+  local t = {}
+  for _, name in ipairs({ ... }) do
+    t[name] = true
+  end
+  return t
+end
+
+local LIST <const> = set("recursive", "prefix", "regex", "include", "exclude", "on_page")
+local UPLOAD <const> =
+  set("regex", "include", "exclude", "resume", "part_size", "threshold", "on_progress")
+local DOWNLOAD <const> = set("regex", "include", "exclude", "resume", "no_checksum", "on_progress")
+local DELETE <const> = set("regex", "include", "exclude", "dry_run")
+
+local function open(text, opts)
+  opts = opts or {}
   local place, e = url.parse(text)
   if not place then
     error(e, 0)
@@ -74,6 +93,7 @@ end
 ---@return pai.store.Store? store
 ---@return pai.Error? err EINVAL, ENOKEYS, ENOTSUP, EACCES
 function M.open(text, opts)
+  check_options(opts, KNOWN)
   return guarded(open, text, opts)
 end
 
@@ -149,7 +169,7 @@ end
 ---@return pai.store.Object[]? entries
 ---@return pai.Error? err
 function Store:list(opts)
-  return guarded(list, self, opts or {})
+  return guarded(list, self, check_options(opts, LIST))
 end
 
 ---What is known of the object with the place's name.
@@ -223,8 +243,8 @@ end
 ---@return pai.store.Result?
 ---@return pai.Error? err
 function Store:upload(paths, opts)
+  opts = check_options(opts, UPLOAD)
   return guarded(function()
-    opts = opts or {}
     local upload = require("pai.store.upload")
     local sources = upload.sources(self.place, paths, filter.new(opts))
     local count = counting(opts)
@@ -240,8 +260,8 @@ end
 ---@return pai.store.Result?
 ---@return pai.Error? err
 function Store:download(dir, opts)
+  opts = check_options(opts, DOWNLOAD)
   return guarded(function()
-    opts = opts or {}
     local download = require("pai.store.download")
     local targets = download.targets(self.driver, self.place, filter.new(opts), function(p, fn)
       each(self, p, fn)
@@ -279,8 +299,8 @@ end
 ---@return {keys: string[], deleted: integer}? result keys: what was to be deleted
 ---@return pai.Error? err EDELETE: some could not be; `failed` lists them
 function Store:delete(opts)
+  opts = check_options(opts, DELETE)
   return guarded(function()
-    opts = opts or {}
     local keys = doomed(self, opts)
     if opts.dry_run or #keys == 0 then
       return { keys = keys, deleted = 0 }

@@ -234,7 +234,8 @@ describe("pai osmo data", function()
     config()
     local path = help.big("file", 320 * MiB)
     local meter = "import resource,subprocess,sys\nrc=subprocess.call(sys.argv[1:])\n"
-      .. "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,file=sys.stderr)\nsys.exit(rc)"
+      .. "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,file=sys.stderr)\n"
+      .. "sys.exit(rc)"
     for _, args in ipairs({
       argv("upload", "s3://bucket/large", path, "--json"),
       argv("download", "s3://bucket/large/file", help.path("out"), "--json"),

@@ -354,9 +354,8 @@ describe("a store that", function()
     assert(direct("del"):upload({ help.path("d/*") }))
     local s, proxy = through(function(req)
       if req.query.delete then
-        return {
-          body = "<DeleteResult><Error><Key>del/2</Key><Code>AccessDenied</Code></Error></DeleteResult>",
-        }
+        local one = "<Error><Key>del/2</Key><Code>AccessDenied</Code></Error>"
+        return { body = "<DeleteResult>" .. one .. "</DeleteResult>" }
       end
     end, "del")
     local e = failure(s:delete())
