@@ -155,7 +155,7 @@ lint: ## the house rules that a machine can check
 
 .PHONY: bench
 bench: ## measures the budgets beside their peers (figures and ratios, no verdict)
-	@vendor/install run build bench
+	@vendor/install run build test bench
 	@$(SUB) build
 	@tests/bench/run
 

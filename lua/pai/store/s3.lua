@@ -26,6 +26,11 @@ local PART_META <const> = "x-amz-meta-pai-part"
 local S3 = {}
 S3.__index = S3
 
+local function env(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
 local function default_endpoint(place, region)
   if place.scheme == "s3" then
     local tail = region:find("^cn%-") and "amazonaws.com.cn" or "amazonaws.com"
@@ -43,14 +48,14 @@ local function region_of(place, keys)
   elseif place.scheme == "gs" then
     region = region or "auto"
   elseif place.scheme == "s3" then
-    region = region or os.getenv("AWS_REGION") or os.getenv("AWS_DEFAULT_REGION")
+    region = region or env("AWS_REGION") or env("AWS_DEFAULT_REGION")
   end
   return region and region ~= "" and region or "us-east-1"
 end
 
 -- A bucket's name becomes part of the host where that is known to work: AWS and TOS.
 local function is_virtual(place, keys, custom)
-  local style = keys.addressing_style or os.getenv("OSMO_S3_ADDRESSING_STYLE")
+  local style = keys.addressing_style or env("OSMO_S3_ADDRESSING_STYLE")
   if style == "virtual" or style == "path" then
     return style == "virtual"
   elseif place.scheme == "tos" then
@@ -70,7 +75,7 @@ function M.new(place, keys, opts)
   end
   local custom = keys.override_url
   if not custom and place.scheme == "s3" then
-    custom = os.getenv("AWS_ENDPOINT_URL_S3") or os.getenv("AWS_ENDPOINT_URL")
+    custom = env("AWS_ENDPOINT_URL_S3") or env("AWS_ENDPOINT_URL")
   end
   if custom and not custom:find("^https?://[^/?#@]+/?$") then
     err.raise("EINVAL", "the endpoint of a store must be http(s)://host[:port]")
@@ -78,7 +83,7 @@ function M.new(place, keys, opts)
   local self = setmetatable({
     place = place,
     keys = keys,
-    custom = custom ~= "" and custom or nil,
+    custom = custom,
     region = region_of(place, keys),
     wire = wire.new(keys, opts),
     on_host = opts.on_host,

@@ -105,32 +105,43 @@ function M:finish(key, id, etags)
     body[#body + 1] = form:format(n, xml.escape(etag))
   end
   body[#body + 1] = "</CompleteMultipartUpload>"
-  self:send(what, {
-    method = "POST",
-    key = key,
-    query = { uploadId = id },
-    body = table.concat(body),
-    headers = { ["content-type"] = "application/xml" },
-  }, {
-    check = function(r)
-      local root = wire.root(what, r)
-      if root.name == "Error" then
-        local code = xml.text(root, "Code") or "no code"
-        local kind = code == "InternalError" and "ECHECKSUM" or "EHTTP"
-        err.raise(kind, ("%s: the store could not put it together (%s)"):format(what, code))
-      end
-      local etag = wire.unquote(xml.text(root, "ETag"))
-      local expected = sums.etag(etags)
-      if etag and etag:find("^%x+%-%d+$") and etag:lower() ~= expected then
-        for _, part in ipairs(etags) do
-          if #part ~= 32 then
-            return -- no MD5s: nothing to compare
-          end
+  local ok, e = pcall(function()
+    self:send(what, {
+      method = "POST",
+      key = key,
+      query = { uploadId = id },
+      body = table.concat(body),
+      headers = { ["content-type"] = "application/xml" },
+    }, {
+      check = function(r)
+        local root = wire.root(what, r)
+        if root.name == "Error" then
+          local code = xml.text(root, "Code") or "no code"
+          local kind = code == "InternalError" and "ECHECKSUM" or "EHTTP"
+          err.raise(kind, ("%s: the store could not put it together (%s)"):format(what, code))
         end
-        err.raise("EHTTP", what .. ": the store put together other bytes than were sent")
-      end
-    end,
-  })
+        local etag = wire.unquote(xml.text(root, "ETag"))
+        local expected = sums.etag(etags)
+        if etag and etag:find("^%x+%-%d+$") and etag:lower() ~= expected then
+          for _, part in ipairs(etags) do
+            if #part ~= 32 then
+              return -- no MD5s: nothing to compare
+            end
+          end
+          err.raise("EHTTP", what .. ": the store put together other bytes than were sent")
+        end
+      end,
+    })
+  end)
+  -- The answer to an attempt that succeeded may have been lost: then the upload is gone because the
+  -- object is there.
+  if not ok then
+    local gone = err.is(e, "ENOENT") and e.store_code == "NoSuchUpload"
+    local object = gone and self:head(key)
+    if not object or object.etag ~= sums.etag(etags) then
+      error(e, 0)
+    end
+  end
 end
 
 ---Gives up an upload in parts.

@@ -34,6 +34,11 @@ local RETRYABLE_CODE <const> = {
 ---@field ca_file string?
 ---@field skew integer seconds that the store's clock is ahead
 
+local function env(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
 ---@param keys pai.store.Keys
 ---@param opts {retries: integer?, retry_wait_ms: integer?, ca_file: string?}
 ---@return pai.store.Wire
@@ -42,7 +47,7 @@ function M.new(keys, opts)
     keys = keys,
     retries = opts.retries or tonumber(os.getenv("OSMO_S3_MAX_RETRY_COUNT")) or RETRIES,
     pause_ms = opts.retry_wait_ms or PAUSE_MS,
-    ca_file = opts.ca_file or os.getenv("AWS_CA_BUNDLE") or os.getenv("REQUESTS_CA_BUNDLE"),
+    ca_file = opts.ca_file or env("AWS_CA_BUNDLE") or env("REQUESTS_CA_BUNDLE"),
     skew = 0,
   }
 end
