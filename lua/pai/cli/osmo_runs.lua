@@ -121,6 +121,7 @@ local function check_here(path, opts)
     string_variables = opts.set_string,
     labels = opts.label,
     path = path,
+    offline = true,
   }))
 end
 
@@ -129,13 +130,15 @@ end
 ---@return integer exit code
 function validate.run(words, opts)
   args.count(words, 1, 1, "FILE")
-  local checked = check_here(words[1], opts)
-  local answer = { name = checked.name, logs = "Workflow validation succeeded.", offline = true }
+  local answer
   if opts.target then
     local request = submission(words, opts)
     request.validation_only = true
     answer = common.checked(common.connect(opts):submit(request))
     common.print_warnings(answer)
+  else
+    local name = check_here(words[1], opts).name
+    answer = { name = name, logs = "Workflow validation succeeded.", offline = true }
   end
   if opts.json then
     common.print_json(answer)

@@ -187,8 +187,8 @@ local function stream(self, id, tail, opts)
     last_n_lines = opts.last,
     query = opts.query,
   }
-  -- Our own engine can end a live stream by itself; others ignore what they do not know.
-  if not opts.follow then
+  -- Our own engine can end a live stream by itself.
+  if not opts.follow and self.target == "local" then
     query.pai_follow = "false"
   end
   local ok, e = logs.read(self.transport, workflow_path(id, tail), {

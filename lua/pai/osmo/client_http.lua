@@ -30,6 +30,10 @@ Transport.__index = Transport
 local function message_of(body, status)
   local value = type(body) == "string" and json.decode(body)
   if type(value) ~= "table" then
+    local title = type(body) == "string" and body:match("^%s*<.-<title>%s*([^<\n]-)%s*</title>")
+    if title and title ~= "" then -- a gateway's page
+      return title, nil
+    end
     local text = type(body) == "string" and body:match("^%s*([^\n]*)") or ""
     return text ~= "" and require("pai.mask").text(text):sub(1, 500)
       or ("the server answered %d"):format(status),
@@ -67,6 +71,9 @@ local function failure(e)
   local message, value = message_of(e.body, e.status)
   local fields = { http = e.status, retryable = e.retryable, body = e.body }
   fields.hint = HINTS[e.status]
+  if e.status == 400 and value and value.error_code == "DATABASE" then
+    fields.hint = "OSMO answers so for a run or a task that it does not know"
+  end
   fields.retry_after = e.headers and tonumber(e.headers["retry-after"])
   if value then
     fields.error_code = type(value.error_code) == "string" and value.error_code or nil

@@ -15,6 +15,9 @@ local SETTLED <const> = 2000
 local PAUSE <const> = 1000
 local ATTEMPTS <const> = 30
 
+-- A run may have ended before its log is where it is kept: so often such a log is asked for again.
+local UNMOVED <const> = 5
+
 -- Lines by which the place in a stream is found again when its beginning is gone.
 local TAIL <const> = 50
 
@@ -189,7 +192,12 @@ end
 ---@return pai.Error? err
 function M.read(transport, path, opts)
   local seen = { count = 0, tail = {}, whole = opts.query.last_n_lines == nil }
-  local query, failures = opts.query, 0
+  local query, failures, unmoved = opts.query, 0, 0
+  local function not_moved(e)
+    unmoved = unmoved + 1
+    local missing = e == nil or e.http == 400 or (e.http ~= nil and e.http >= 404 and e.http ~= 429)
+    return missing and unmoved <= UNMOVED and not transport.socket and opts.finished() == true
+  end
   while true do
     local before = seen.count
     local take, settle = resuming(seen, function(line)
@@ -199,7 +207,9 @@ function M.read(transport, path, opts)
     local silence = opts.follow and (opts.silence or SILENCE) or SETTLED
     local how, e = connect(transport, path, query, silence, take, settle)
     if not how then
-      if not opts.follow or not http.lost(e) or failures >= ATTEMPTS then
+      local passing = http.lost(e) or e.retryable -- also what a gateway says in its place
+      local again = opts.follow and ((passing and failures < ATTEMPTS) or not_moved(e))
+      if not again then
         return nil, e
       end
       failures = seen.count > before and 0 or failures + 1
@@ -212,7 +222,7 @@ function M.read(transport, path, opts)
         local finished, why = opts.finished()
         if finished == nil then
           return nil, why
-        elseif finished then
+        elseif finished and (seen.count > 0 or not not_moved()) then
           return true
         end
         task.sleep(PAUSE)

@@ -258,8 +258,12 @@ function Forward:round(router)
   local accept = task.spawn(function()
     while true do
       local stream, why = self.listener:accept()
-      if not stream then
-        error(why, 0)
+      if not stream and why.code == "EPIPE" then -- the end of it all
+        return
+      elseif not stream then
+        self.say("error", self.port, why)
+        task.sleep(PAUSE)
+        goto continue
       end
       local one
       one = task.spawn(function()
@@ -267,6 +271,7 @@ function Forward:round(router)
         self.serving[one] = nil
       end)
       self.serving[one] = true
+      ::continue::
     end
   end)
   local how

@@ -31,6 +31,7 @@ local ATTEMPTS <const> = 3
 ---@field dry_run boolean?
 ---@field validation_only boolean?
 ---@field priority "HIGH"|"NORMAL"|"LOW"|nil
+---@field request_timeout integer? ms until the answer to a submit counts as lost, 60 s
 ---@field dir string? where localpath files are looked for, in place of the file's folder
 ---@field workflow_id string? a run whose spec is submitted once more
 ---@field app {uuid: string, version: integer}? where the spec comes from
@@ -105,12 +106,45 @@ local function query_of(opts, labels, extra)
   return query
 end
 
-local function post(self, pool, body, query)
+-- Whether the run may have been made all the same: also a gateway may have lost the answer.
+local function maybe_made(e)
+  return http.lost(e) or e.http == 502 or e.http == 503 or e.http == 504
+end
+
+local function send_post(self, pool, body, query, timeout)
   return self.transport:call("POST", ("/api/pool/%s/workflow"):format(http.segment(pool)), {
     query = query,
     json = body,
-    timeout = TIMEOUT,
+    timeout = timeout,
   })
+end
+
+local function post(self, pool, body, query, timeout)
+  local answer, e = send_post(self, pool, body, query, timeout or TIMEOUT)
+  if not answer and e.http == 500 and not e.error_code then
+    e.hint = "this may be the workflow's own fault: pai osmo validate FILE"
+  end
+  return answer, e
+end
+
+-- What fails a validation leaves a FAILED_SUBMISSION run behind: so what can be seen here to fail
+-- is not sent. Limits that an admin may have set otherwise are the service's to check.
+local function check_first(self, text, opts, variables, labels)
+  if self.target == "local" then
+    return true
+  end
+  local checked, e = spec.submit(text, {
+    dir = opts.dir or (opts.file and fs.dirname(fs.abspath(opts.file))) or nil,
+    path = opts.file,
+    variables = variables.set_variables,
+    string_variables = variables.set_string_variables,
+    labels = labels,
+    offline = true,
+    file_urls = false,
+    max_num_tasks = math.maxinteger,
+    max_name_length = math.maxinteger,
+  })
+  return checked and true, e
 end
 
 local function text_of(opts)
@@ -171,9 +205,9 @@ local function look(self, value, name, since)
 end
 
 -- Decides what a lost answer meant: the run that was made, nil for none, or an error.
-local function recover(self, value, name, since, started)
+local function recover(self, value, name, since, started, timeout)
   -- The request may still be under way on the other side until its deadline has passed.
-  local rest = self.target == "local" and 0 or TIMEOUT - (task.now() - started)
+  local rest = self.target == "local" and 0 or timeout - (task.now() - started)
   if rest > 0 then
     task.sleep(rest)
   end
@@ -220,18 +254,19 @@ local function adopt(w)
 end
 
 -- Sends the real submit; a lost answer is looked for before anything is sent again.
-local function send(self, pool, body, query, value, name)
+local function send(self, pool, body, query, value, name, timeout)
+  timeout = timeout or TIMEOUT
   for attempt = 1, ATTEMPTS do
     local since, started = os.time() - 2, task.now()
-    local answer, e = post(self, pool, body, query)
-    if answer or not http.lost(e) then
+    local answer, e = post(self, pool, body, query, timeout)
+    if answer or not maybe_made(e) then
       return answer, e
     end
     local awake, why = self:awake()
     if not awake then
       return nil, why
     end
-    local w, look_err = recover(self, value, name, since, started)
+    local w, look_err = recover(self, value, name, since, started, timeout)
     if w then
       return adopt(w)
     elseif w == nil then
@@ -278,7 +313,15 @@ local function resubmit(self, opts)
   local labels = assignments(opts.labels)
   labels[#labels + 1] = LABEL .. "=" .. value
   local query = query_of(opts, labels, { workflow_id = opts.workflow_id })
-  return send(self, pool, nil, query, value, (opts.workflow_id:gsub("%-%d+$", "")))
+  return send(
+    self,
+    pool,
+    nil,
+    query,
+    value,
+    (opts.workflow_id:gsub("%-%d+$", "")),
+    opts.request_timeout
+  )
 end
 
 ---Submits, validates or renders a spec.
@@ -314,6 +357,12 @@ function M.submit(self, opts)
   }
   if opts.dry_run and self.target == "local" then
     return render_here(opts, text, variables, labels)
+  end
+  if opts.validation_only then
+    local fine, check_err = check_first(self, text, opts, variables, labels)
+    if not fine then
+      return nil, check_err
+    end
   end
   local pool, pool_err = self:default_pool(opts.pool)
   if not pool then
@@ -357,7 +406,15 @@ function M.submit(self, opts)
   local value = require("pai.crypto").hex(8)
   labels[#labels + 1] = LABEL .. "=" .. value
   local body = body_of(plan.text, plan.template)
-  return send(self, pool, body, query_of(opts, labels, mode), value, plan.name)
+  return send(
+    self,
+    pool,
+    body,
+    query_of(opts, labels, mode),
+    value,
+    plan.name,
+    opts.request_timeout
+  )
 end
 
 return M

@@ -20,6 +20,7 @@ local M = {}
 ---@field env string[]? "K=V" for every task
 ---@field workflow_id string|(fun(name: string): string)|nil default: NAME-1
 ---@field pool table|string|nil topology_keys, platforms, default and maximum timeouts
+---@field offline boolean? nothing is known of the pool: its keys are not checked
 ---@field file_urls boolean? false: only what upstream itself takes as a URL
 ---@field max_num_tasks integer? 20
 ---@field max_name_length integer? 64

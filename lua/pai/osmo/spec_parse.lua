@@ -295,7 +295,9 @@ function M.parse(workflow, opts)
   local groups = M.groups(workflow)
   M.set_env(groups, opts.env or {})
   check_order(groups)
-  check_topology(workflow.resources, pool)
+  if not opts.offline then
+    check_topology(workflow.resources, pool)
+  end
   assign_resources(groups, workflow.resources)
   check_wrapped_names(groups)
   check_limits(workflow, groups, {
