@@ -117,6 +117,29 @@ describe("pai osmo", function()
     assert.equal(1, code)
   end)
 
+  it("validates offline: no engine is started and no service asked", function()
+    fs.write(
+      dir .. "/wrong.yaml",
+      "workflow:\n  name: x\n  tasks:\n  - name: t\n    image: a\n    command: sh\n"
+        .. "    exitActions: {RESTART: 3}\n    outputs: [{url: http://x/y}]\n"
+    )
+    local elsewhere = fs.join(dir, "other-state")
+    local r = assert(exec.run({ pai.exe, "osmo", "validate", "wrong.yaml", "--state", elsewhere }, {
+      cwd = dir,
+      accept = "any",
+      env = { OSMO_URL = "http://127.0.0.1:1" },
+    }))
+    assert.equal(1, r.code)
+    assert.matches("wrong.yaml:6: workflow.tasks.0.command: must be a list", r.stderr, 1, true)
+    assert.matches("wrong.yaml:7: workflow.tasks.0.exitActions", r.stderr, 1, true)
+    assert.is_false(fs.exists(elsewhere))
+    r = assert(exec.run({ pai.exe, "osmo", "validate", "fails.yaml", "--json" }, {
+      cwd = dir,
+      env = { OSMO_URL = "http://127.0.0.1:1" },
+    }))
+    assert.is_true(json.decode(r.stdout).offline)
+  end)
+
   it("validates", function()
     local code, text = pai_run("osmo", "validate", "fails.yaml")
     assert.equal(0, code)
