@@ -27,12 +27,12 @@ end
 local function description_of(d)
   local tags = #(d.tags or {}) > 0 and (" (%s)"):format(table.concat(d.tags, ", ")) or ""
   local said = ("%s Use it when the user asks for %s%s, or names the recipe %s of pai."):format(
-    text.one_line(d.summary),
+    text.cut(text.one_line(d.summary), DESCRIPTION_MAX // 2),
     d.title:sub(1, 1):lower() .. d.title:sub(2),
     tags,
     d.name
   )
-  return text.cut(said, DESCRIPTION_MAX)
+  return text.cut(said, DESCRIPTION_MAX - 3)
 end
 
 local function compatibility_of(d)
@@ -41,7 +41,7 @@ local function compatibility_of(d)
   if #bins > 0 then
     said = said .. ", and " .. table.concat(bins, ", ")
   end
-  return text.cut(said, COMPATIBILITY_MAX)
+  return text.cut(said, COMPATIBILITY_MAX - 3)
 end
 
 local SAFETY <const> = {
