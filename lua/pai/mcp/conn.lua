@@ -12,7 +12,8 @@ local M = {}
 ---@field caps table of the client
 ---@field send fun(message: table)
 ---@field log_level string?
----@field running table<string, pai.task.Task> by request
+---@field running table<string, table> { task, call } by request
+---@field active integer requests whose task has not ended
 ---@field subscribed table<string, boolean> URIs, in the handshake revisions
 ---@field listeners table<string, table> subscriptions of the stateless revision
 local Conn = {}
@@ -27,6 +28,7 @@ function M.new(server, send)
     send = send,
     caps = {},
     running = {},
+    active = 0,
     asked = {},
     next_id = 0,
     subscribed = {},

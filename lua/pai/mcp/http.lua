@@ -45,7 +45,7 @@ end
 local Http = {}
 Http.__index = Http
 
--- Runs a request and gives its stream, and the call. `final` messages end the stream.
+-- Runs a request; its messages go to the stream, which ends with the answer.
 local function start(self, conn, m, opts)
   local stream = opts.stream
   local call
@@ -54,16 +54,17 @@ local function start(self, conn, m, opts)
     http = opts.headers,
     send = function(message)
       local final = message.id == m.id and message.method == nil
-      if final and stream.last == 0 then
+      if final and call and stream.last == 0 then
         stream.status = call.status
       end
       stream:push(wire.encode(message), final)
     end,
   })
-  function call.close_stream()
-    stream:cut()
+  if call then
+    function call.close_stream()
+      stream:cut()
+    end
   end
-  return call
 end
 
 -- Waits for the first message; nil when the client went before.
@@ -160,7 +161,8 @@ function Http:session_of(req, id)
 end
 
 -- Requests whose answer is worth a stream that can be resumed.
-local STREAMED <const> = { ["tools/call"] = true, ["prompts/get"] = true }
+local STREAMED <const> =
+  { ["tools/call"] = true, ["prompts/get"] = true, ["resources/read"] = true }
 
 function Http:handshake(req, m)
   if m.method == "initialize" and m.id ~= nil and not req.headers["mcp-session-id"] then

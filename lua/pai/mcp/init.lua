@@ -18,11 +18,13 @@ function M.new(opts)
   local server = require("pai.mcp.server").new({
     instructions = INSTRUCTIONS:gsub("\n", " ") .. (opts.read_only and READ_ONLY or ""),
   })
+  require("pai.mcp.skills").declare(server)
   function server.filler()
     local recipes = require("pai.mcp.recipes").add(server, opts)
     local runs = require("pai.mcp.runs").add(server, recipes, opts)
     require("pai.mcp.resources").add(server, recipes, runs)
     require("pai.mcp.prompts").add(server, recipes)
+    require("pai.mcp.skills").add(server, recipes)
   end
   return server
 end

@@ -201,7 +201,7 @@ local modern = setmetatable({}, { __index = shared })
 modern["server/discover"] = function(server)
   return {
     supportedVersions = json.array({ require("pai.mcp.server").MODERN }),
-    capabilities = server:capabilities(),
+    capabilities = server:capabilities(true),
     instructions = server.instructions,
   }
 end

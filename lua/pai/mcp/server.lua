@@ -24,6 +24,8 @@ local META <const> = "io.modelcontextprotocol/"
 ---@field conns table<pai.mcp.Conn, boolean>
 ---@field info { name: string, title: string, version: string }
 ---@field instructions string?
+---@field extensions table<string, table>? beside the protocol, in the stateless revision
+---@field methods table<string, fun(server, call, params): table> of the extensions
 local Server = setmetatable({}, { __index = registry.methods })
 Server.__index = Server
 
@@ -32,6 +34,7 @@ Server.__index = Server
 function M.new(opts)
   local server = setmetatable(registry.new(), Server)
   server.conns = {}
+  server.methods = {}
   server.instructions = opts and opts.instructions
   server.info = { name = "pai", title = "pai", version = require("pai.version") }
   return server
@@ -54,15 +57,16 @@ function Server:updated(uri)
 end
 
 ---What the server can do, for either handshake or discovery.
+---@param modern boolean?
 ---@return table
-function Server:capabilities()
+function Server:capabilities(modern)
   return {
     tools = { listChanged = true },
     prompts = { listChanged = true },
     resources = { listChanged = true, subscribe = true },
     completions = {},
     logging = {},
-    extensions = self.extensions,
+    extensions = modern and self.extensions or nil,
   }
 end
 
@@ -106,6 +110,9 @@ local CACHED <const> = {
   ["resources/templates/list"] = true,
   ["resources/read"] = true,
   ["server/discover"] = true,
+  ["skills/list"] = true,
+  ["skills/get"] = true,
+  ["resources/directory/read"] = true,
 }
 
 -- How long a client may keep a list; a change is told to those that listen.
@@ -131,6 +138,7 @@ local function answer(server, call, method)
   end
   local methods = require("pai.mcp.methods")
   local fn = (call.modern and methods.modern or methods.handshake)[method]
+  fn = fn or (call.modern and server.methods[method])
   if not fn then
     wire.fail(wire.NO_METHOD, "no method " .. text.cut(text.one_line(method), 80), nil, 404)
   elseif not call.modern and not call.conn.version and not methods.early[method] then
@@ -164,6 +172,9 @@ local function failure(server, call, e)
   return wire.error(call.id, wire.INTERNAL, "a fault of pai: " .. e.message)
 end
 
+-- More than any client waits for; one that asks without end is told so.
+local MAX_RUNNING <const> = 20000
+
 local function work(server, call, key)
   local ok, result = xpcall(answer, function(e)
     return type(e) == "string" and debug.traceback(e, 2) or e
@@ -172,6 +183,7 @@ local function work(server, call, key)
   if not ok then
     message = failure(server, call, result)
   end
+  call.conn.active = call.conn.active - 1
   if not call.over then
     call.over = true
     call.conn.running[key] = nil
@@ -193,7 +205,12 @@ function Server:handle(conn, m, opts)
   elseif m.id == nil then
     M.notified(conn, m)
     return nil
+  elseif conn.active >= MAX_RUNNING then
+    local send = opts.send or conn.send
+    send(wire.error(m.id, wire.INTERNAL, "too many requests are under way"))
+    return nil
   end
+  conn.active = conn.active + 1
   local call = Call.new({
     server = self,
     conn = conn,

@@ -20,7 +20,7 @@ end
 
 -- A plain value of YAML that can't be taken for anything else.
 local function quoted(value)
-  value = text.one_line(text.utf8(value)):gsub('[\\"]', "\\%0")
+  value = value:gsub('[\\"]', "\\%0")
   return '"' .. value .. '"'
 end
 
@@ -109,19 +109,39 @@ local function steps_page(d)
   return table.concat(lines, "\n") .. "\n"
 end
 
+---What the frontmatter of a recipe's skill says.
+---@param d table the recipe's description
+---@return table
+function M.frontmatter(d)
+  local function clean(value)
+    return text.one_line(text.utf8(value))
+  end
+  return {
+    name = M.name(d.name),
+    description = clean(description_of(d)),
+    compatibility = clean(compatibility_of(d)),
+    metadata = {
+      generator = "pai " .. require("pai.version"),
+      recipe = d.name,
+      safety = d.safety,
+    },
+  }
+end
+
 ---The files of a recipe's skill.
 ---@param d table the recipe's description
 ---@return table<string, string> files by path below the folder
 function M.files(d)
+  local front = M.frontmatter(d)
   local head = {
     "---",
-    "name: " .. M.name(d.name),
-    "description: " .. quoted(description_of(d)),
-    "compatibility: " .. quoted(compatibility_of(d)),
+    "name: " .. quoted(front.name),
+    "description: " .. quoted(front.description),
+    "compatibility: " .. quoted(front.compatibility),
     "metadata:",
-    "  generator: " .. quoted("pai " .. require("pai.version")),
-    "  recipe: " .. quoted(d.name),
-    "  safety: " .. quoted(d.safety),
+    "  generator: " .. quoted(front.metadata.generator),
+    "  recipe: " .. quoted(front.metadata.recipe),
+    "  safety: " .. quoted(front.metadata.safety),
     "---",
     "",
   }

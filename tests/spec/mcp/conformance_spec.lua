@@ -95,6 +95,25 @@ describe("the conformance suite", function()
     assert.are.equal(0, r.code, summary)
   end)
 
+  it("of the pre-release passes the skills scenarios, with pai's own recipes", function()
+    local server <close> = assert(require("pai.exec").start({
+      pai.exe,
+      "mcp",
+      "--http",
+      "--state",
+      results .. "/state",
+    }, { accept = "any" }))
+    local own = assert(server:read_line("30s"))
+    for _, name in ipairs({ "directory", "enumeration", "manifest" }) do
+      local scenario = "sep-2640-skills-" .. name
+      local argv = { "server", "--url", own, "-o", results, "--scenario", scenario }
+      local r = support.node("conformance-next/dist/index.js", argv)
+      assert.are.equal(0, r.code, r.stdout)
+      local passed = r.stdout:match("Passed: (%d+)/")
+      assert.is_true(tonumber(passed) > 1, r.stdout)
+    end
+  end)
+
   it("of the pre-release passes the header scenarios that are not scored yet", function()
     for _, name in ipairs({ "http-header-validation", "http-custom-header-server-validation" }) do
       local argv = { "server", "--url", url, "-o", results, "--scenario", name }
