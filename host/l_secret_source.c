@@ -186,7 +186,22 @@ static int l_save_dotenv(lua_State *L) {
   return 1;
 }
 
+// Names of the environment's variables and how many bytes each value has. The values stay there.
+static int l_env_names(lua_State *L) {
+  lua_newtable(L);
+  for (char **entry = environ; *entry != NULL; entry++) {
+    const char *equals = strchr(*entry, '=');
+    if (equals == NULL)
+      continue;
+    lua_pushlstring(L, *entry, (size_t)(equals - *entry));
+    lua_pushinteger(L, (lua_Integer)strlen(equals + 1));
+    lua_rawset(L, -3);
+  }
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
+    {"env_names", l_env_names},
     {"from_document", l_from_document},
     {"field", l_field},
     {"pick", l_pick},

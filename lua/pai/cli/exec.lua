@@ -1,7 +1,6 @@
 -- pai exec: a command whose output is masked. Its exit code is passed on; 125, 126 and 127 are
 -- pai's own, as with env.
 local args = require("pai.cli.args")
-local err = require("pai.err")
 local out = require("pai.out")
 local task = require("pai.task")
 
@@ -25,54 +24,6 @@ local M = {
     { "pai exec --secret DB_URL -- make deploy", "with one more secret" },
   },
 }
-
-local LOOKS_SECRET <const> = { "TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS" }
-
-local function looks_secret(name)
-  local upper = name:upper()
-  for _, word in ipairs(LOOKS_SECRET) do
-    if upper:sub(-#word) == word then
-      return true
-    end
-  end
-  return false
-end
-
--- Names of the environment's variables. The values stay where they are.
-local function variable_names()
-  local f = io.open("/proc/self/environ", "rb")
-  local names = {}
-  if f then
-    for entry in f:read("a"):gmatch("[^\0]+") do
-      names[#names + 1] = entry:match("^([^=]+)=")
-    end
-    f:close()
-  end
-  return names
-end
-
--- Opens what is to be masked; the masker keeps what it was told until the process ends.
-local function secrets(named)
-  local secret = require("pai.secret")
-  for _, name in ipairs(named or {}) do
-    local handle, e = secret.from_env(name)
-    if not handle then
-      err.raise("EUSAGE", "--secret " .. name .. ": " .. e.message)
-    end
-  end
-  for _, name in ipairs(variable_names()) do
-    local value = looks_secret(name) and os.getenv(name)
-    if value and #value >= 6 then
-      secret.from_env(name)
-    end
-  end
-  local places = require("pai.secrets.places").new(require("pai.fs").cwd())
-  places:dotenv()
-  places:store()
-  for _, check in ipairs(places.checks) do
-    out.stderr(("pai: not opened: %s; hint: %s\n"):format(check.measured, check.hint))
-  end
-end
 
 local START_ERRORS <const> = { ENOENT = 127, EACCES = 126, ENOEXEC = 126 }
 
@@ -101,7 +52,7 @@ end
 ---@return integer exit code
 function M.run(words, opts)
   args.count(words, 1, math.huge, "COMMAND")
-  secrets(opts.secret)
+  require("pai.secrets.known").open(opts.secret)
   local proc, e = require("pai.exec").start(words, {
     inherit_env = true,
     stdin = "inherit",

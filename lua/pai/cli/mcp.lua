@@ -73,6 +73,7 @@ function M.run(words, opts)
     err.raise("EUSAGE", "--port and --token go with --http")
   end
   local port, token = port_of(opts), token_of(opts.token)
+  require("pai.secrets.known").open()
   local server = require("pai.mcp").new({
     recipes = names_of(opts.recipes),
     read_only = opts.read_only,

@@ -95,6 +95,10 @@ function secret.pick(document, opts) end
 ---@return string|pai.error|nil warning
 function secret.from_stdin() end
 
+---The environment's variables by name. Their values are not read.
+---@return table<string, integer> bytes
+function secret.env_names() end
+
 ---Asks on the terminal without showing what is typed.
 ---@param text? string
 ---@return pai.secret.handle? handle

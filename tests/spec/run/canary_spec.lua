@@ -142,6 +142,46 @@ local SCRIPT = [[
   error(shown)
 ]]
 
+-- A component that shows it in every action, and says so in its description.
+local ACTION = [[return { safety = "%s", needs = { bins = { "sh" } },
+  inputs = { token = { type = "secret", env = "CANARY", bins = { "sh" } } },
+  steps = { { name = "s", %s } } }]]
+local LOOK = [[checks = function(ctx, inp) return {
+  { name = "c", state = "ok", measured = ctx.read("shown"), hint = tostring(inp.token) } } end]]
+local ACT = [[run = function(ctx, inp)
+  ctx.log(ctx.read("shown"))
+  ctx.exec({ "sh", "-c", "cat shown; echo $T" }, { env = { T = inp.token, CANARY_SINK = "1" } })
+end]]
+
+-- What an agent says to `pai mcp`; the recipe's answer goes through the server.
+local function agent()
+  local json = require("pai.json")
+  local list = {
+    {
+      "initialize",
+      {
+        protocolVersion = "2025-11-25",
+        capabilities = {},
+        clientInfo = { name = "t", version = "1" },
+      },
+    },
+    { "tools/list", {} },
+    { "tools/call", { name = "leaky_plan", arguments = {} } },
+    { "tools/call", { name = "leaky_run", arguments = { how = "log" } } },
+    { "tools/call", { name = "leaky_run", arguments = { how = "crash" } } },
+    { "tools/call", { name = CANARY, arguments = { [CANARY] = CANARY } } },
+    { "resources/list", {} },
+  }
+  local lines = {}
+  for i, one in ipairs(list) do
+    lines[#lines + 1] = json.encode({ jsonrpc = "2.0", id = i, method = one[1], params = one[2] })
+    if i == 1 then
+      lines[2] = '{"jsonrpc":"2.0","method":"notifications/initialized"}'
+    end
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
 local HOW <const> = {
   "log",
   "error",
@@ -176,6 +216,20 @@ describe("one secret", function()
     assert(fs.write(bench.dir .. "/.env", ("CANARY='%s'\n"):format(CANARY), { mode = "0600" }))
     assert(exec.run({ "git", "init", "-q", bench.dir }))
     bench:recipe("leaky", RECIPE)
+    bench:write("recipes/leaky.lua", assert(fs.read(bench.dir .. "/leaky.lua")))
+    bench:write(
+      "components/leak/component.lua",
+      'return { api = 1, name = "leak", title = "L", summary = "S." }'
+    )
+    for action, safety in pairs({
+      preflight = "observes",
+      verify = "observes",
+      deploy = "changes",
+      teardown = "destroys",
+    }) do
+      local body = safety == "observes" and LOOK or ACT
+      bench:write("components/leak/" .. action .. ".lua", ACTION:format(safety, body))
+    end
     bench:write("script.lua", SCRIPT)
     bench:write("tests/r_spec.lua", "it('is', function() assert.is_true(true) end)\n")
     bench:write("broken.lua", "return { api = 1, name = 'broken', oops")
@@ -226,8 +280,8 @@ describe("one secret", function()
   end
 
   -- Runs pai, looks at its processes meanwhile and at its streams afterwards.
-  local function run(argv)
-    local proc = bench:start(argv)
+  local function run(argv, stdin)
+    local proc = bench:start(argv, nil, stdin)
     local r, e
     repeat
       look(proc.pid)
@@ -276,6 +330,33 @@ describe("one secret", function()
     end,
     list = { { "list" }, { "list", "--json" } },
     show = { { "show", "./leaky.lua" }, { "show", "./leaky.lua", "--json" } },
+    preflight = { { "preflight", "leak" }, { "preflight", "leak", "--json" } },
+    verify = { { "verify", "leak" }, { "verify", "leak", "--json" } },
+    deploy = { { "deploy", "leak", "--allow-dirty" }, { "deploy", "leak", "--json" } },
+    teardown = { { "teardown", "leak", "--yes" }, { "teardown", "leak" } },
+    mcp = function()
+      local r = run({ "mcp", "--allow-dirty" }, agent())
+      assert.is_truthy((r.stdout or ""):find("leaky_run", 1, true))
+      assert.is_truthy((r.stdout or ""):find("***", 1, true))
+    end,
+    skill = { { "skill", "export", "leaky", "--out", "skills" } },
+    secret = function()
+      run({ "secret", "list" })
+      run({ "secret", "check", "CANARY", "--json" })
+      run({ "secret", "set", "CANARY", CANARY })
+      run({ "secret", "set", "OTHER" }, "x" .. CANARY .. "\n")
+      run({ "secret", "rm", "OTHER", "--yes" })
+    end,
+    scan = {
+      { "scan", "shown" },
+      { "scan", "shown", ".env", "--json" },
+      { "scan", "shown", "--sarif" },
+    },
+    k8s = {
+      { "k8s", "contexts", "--kubeconfig", "./shown" },
+      { "k8s", "get", "pods", "--kubeconfig", "./shown" },
+      { "k8s", "apply", "--context", "none", "./shown" },
+    },
     runs = function()
       run({ "runs" })
       run({ "runs", "show", last_run() })

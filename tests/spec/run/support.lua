@@ -85,8 +85,9 @@ end
 ---Starts pai and leaves it running.
 ---@param argv string[]
 ---@param env table?
+---@param stdin any?
 ---@return table proc
-function Bench:start(argv, env)
+function Bench:start(argv, env, stdin)
   local command = { pai.exe }
   table.move(argv, 1, #argv, 2, command)
   local all = {
@@ -97,7 +98,7 @@ function Bench:start(argv, env)
   for k, v in pairs(env or {}) do
     all[k] = v
   end
-  return assert(exec.start(command, { cwd = self.dir, env = all, accept = "any" }))
+  return assert(exec.start(command, { cwd = self.dir, env = all, stdin = stdin, accept = "any" }))
 end
 
 ---The events that a command printed with --json; every line must be one.
