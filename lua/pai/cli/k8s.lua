@@ -9,7 +9,7 @@ end
 return {
   name = "k8s",
   summary = "Kubernetes: get, wait, watch, logs, diagnose, apply, delete, exec, port-forward",
-  usage = "contexts|get|wait|watch|logs|diagnose|apply|delete|exec|port-forward",
+  usage = "contexts|get|wait|watch|logs|diagnose|apply|delete|exec|port-forward|forwards",
   commands = commands,
   examples = {
     { "pai k8s get pods --all", "what runs" },

@@ -58,9 +58,10 @@ local forward = {
   name = "port-forward",
   summary = "lead a port of this machine to one of a pod, until interrupted",
   usage = "POD|KIND/NAME [LOCAL:]PORT",
-  options = common.options(),
+  options = common.options({ name = "detach", doc = "go on after this command has ended" }),
   doc = [[KIND/NAME may be a Service or whatever selects pods: one that is ready is taken, and
-another one when it goes. LOCAL 0 takes any free port; it is bound to 127.0.0.1.]],
+another one when it goes. LOCAL 0 takes any free port; it is bound to 127.0.0.1. `pai k8s forwards`
+shows and ends those that were detached.]],
   examples = { { "pai k8s port-forward --context team svc/osmo-gateway 9000:80", "" } },
 }
 
@@ -91,6 +92,27 @@ local function say(opts, event)
   end
 end
 
+local function detach(c, to, port, own, opts)
+  local record, began = require("pai.k8s.forwards").start(c, {
+    to = to,
+    port = port,
+    local_port = own,
+    namespace = opts.namespace,
+    kubeconfig = opts.kubeconfig,
+  })
+  common.checked(record, began)
+  if opts.json then
+    record.began = began
+    common.print_json(record)
+  else
+    local how = began and "started" or "runs already"
+    out.stdout(
+      ("127.0.0.1:%d leads to %s (%s, %s)\n"):format(record.local_port, to, record.id, how)
+    )
+  end
+  return 0
+end
+
 ---@param words string[]
 ---@param opts table
 ---@return integer exit code
@@ -98,6 +120,9 @@ function forward.run(words, opts)
   args.count(words, 2, 2, "POD PORT")
   local own, port = ports_of(words[2])
   local c = common.connect(opts, true)
+  if opts.detach then
+    return detach(c, words[1], port, own, opts)
+  end
   opts.streamed = true
   local _, e = c:forward({
     to = words[1],
@@ -113,4 +138,39 @@ function forward.run(words, opts)
   error(e, 0)
 end
 
-return { exec, forward }
+local forwards = {
+  name = "forwards",
+  summary = "list the port-forwards that were detached, or end some",
+  usage = "",
+  options = { { name = "stop", arg = "ID", many = true, doc = "end this one (all: every one)" } },
+  examples = { { "pai k8s forwards --stop all", "" } },
+}
+
+---@param words string[]
+---@param opts table
+---@return integer exit code
+function forwards.run(words, opts)
+  args.count(words, 0, 0, "")
+  local known = require("pai.k8s.forwards")
+  local list = known.list()
+  local stopped = {}
+  for _, id in ipairs(opts.stop or {}) do
+    for _, record in ipairs(id == "all" and list or { { id = id } }) do
+      stopped[#stopped + 1] = common.checked(known.stop(record.id))
+    end
+  end
+  if opts.json then
+    local array = require("pai.json").array
+    common.print_json(opts.stop and { stopped = array(stopped) } or { forwards = array(list) })
+    return 0
+  end
+  local rows = { { "ID", "PORT", "TO", "CONTEXT", "NAMESPACE", "STATE" } }
+  for i, f in ipairs(opts.stop and stopped or list) do
+    local how = opts.stop and "stopped" or f.alive and "up" or "gone"
+    rows[i + 1] = { f.id, tostring(f.local_port), f.to, f.context, f.namespace, how }
+  end
+  out.stdout(#rows > 1 and require("pai.text").columns(rows) or "no port-forwards\n")
+  return 0
+end
+
+return { exec, forward, forwards }

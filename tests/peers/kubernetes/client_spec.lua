@@ -519,6 +519,95 @@ describe("3,000 pods", function()
   end)
 end)
 
+describe("pai k8s", function()
+  local function run(...)
+    return assert(require("pai.exec").run({ pai.exe, "k8s", ... }, {
+      env = { KUBECONFIG = s.kubeconfig },
+      accept = "any",
+      timeout = "120s",
+    }))
+  end
+
+  it_runs("prints the real server's tables, of every page", function()
+    local r = run("get", "pods", "--selector", "many=yes", "--where", "STATUS=Pending")
+    assert.same({ 0, 3001 }, { r.code, select(2, r.stdout:gsub("\n", "")) })
+    assert.truthy(r.stdout:find("^NAME +READY +STATUS +RESTARTS +AGE"))
+    r = run("get", "cm", "--all", "--where", "NAME=one")
+    assert.truthy(r.stdout:find("default +one"))
+    r = run("get", "nimservices")
+    assert.truthy(r.stdout:find("cosmos%-reason"))
+  end)
+
+  it_runs("applies files, and a definition before what it defines", function()
+    local file = s.dir .. "/app.yaml"
+    assert(fs.write(
+      file,
+      [[
+apiVersion: example.com/v1
+kind: Toy
+metadata: {name: one}
+spec: {a: 1}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: toys.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: toys, kind: Toy}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
+]]
+    ))
+    local r = run("apply", "--context", "admin", file)
+    assert.equal(0, r.code, r.stderr)
+    assert.truthy(r.stdout:find("^CustomResourceDefinition .*Toy one created\n$"))
+    r = run("apply", "--context", "admin", file)
+    assert.truthy(r.stdout:find("Toy one unchanged", 1, true))
+    r = run("delete", "--context", "admin", "toy", "one", "--yes")
+    assert.same({ 0, "toy one deleted\n" }, { r.code, r.stdout })
+  end)
+
+  it_runs("takes no answer without a kubelet for a success", function()
+    assert(admin:apply(pod("hostless")))
+    local r = run("exec", "--context", "admin", "hostless", "--", "true")
+    assert.equal(125, r.code)
+    assert.truthy(r.stderr:find("pod hostless does not have a host assigned", 1, true))
+    local _, e = admin:forward({ to = "hostless", port = 80, backoff = { 1, 5 } })
+    assert.equal("EHTTP", e.code)
+    _, e = jane:exec("hostless", { "true" })
+    assert.same({ "Forbidden", "jane" }, { e.reason, e.denied and e.denied.user })
+  end)
+
+  it_runs("diagnoses claims, jobs and workloads as the controllers leave them", function()
+    assert(admin:apply({
+      apiVersion = "v1",
+      kind = "PersistentVolumeClaim",
+      metadata = { name = "data" },
+      spec = {
+        accessModes = { "ReadWriteMany" },
+        storageClassName = "none",
+        resources = { requests = { storage = "1Gi" } },
+      },
+    }))
+    local found
+    local deadline = task.now() + 60000
+    repeat
+      found = {}
+      for _, f in ipairs(assert(require("pai.k8s.diagnose").namespace(admin))) do
+        found[f.kind .. " " .. f.name] = f
+      end
+    until found["PersistentVolumeClaim data"] or task.now() > deadline
+    assert.equal("storage", found["PersistentVolumeClaim data"].layer)
+    assert.equal("job", found["Job job"].layer)
+    assert.equal("NIMService", found["NIMService cosmos-reason"].kind)
+  end)
+end)
+
 describe("without a cluster", function()
   it_runs("the error names the context", function()
     local path = s.dir .. "/nowhere"

@@ -207,6 +207,50 @@ describe("port-forward", function()
     assert.equal("Forbidden", e.reason)
   end)
 
+  it("may be detached: one a target, and only that very process is ended", function()
+    task.run(function()
+      local config_path = config()
+      local function run(...)
+        local argv = { pai.exe, "k8s" }
+        table.move({ ... }, 1, select("#", ...), 3, argv)
+        return assert(exec.run(argv, {
+          env = { PAI_STATE = dir .. "/state", KUBECONFIG = config_path },
+          accept = "any",
+          timeout = "120s",
+        }))
+      end
+      local decode = require("pai.json").decode
+      local begin = { "port-forward", "--context", "c", "--detach", "--json", "pod/one", "0:9000" }
+      local first = assert(decode(run(table.unpack(begin)).stdout))
+      assert.is_true(first.began)
+      assert.equal("one:9000 HI", ask(first.local_port, "hi"))
+      local second = assert(decode(run(table.unpack(begin)).stdout))
+      assert.same({ false, first.pid, first.id }, { second.began, second.pid, second.id })
+      assert.truthy(run("forwards").stdout:find(first.id .. " .* up\n"))
+      -- a record of the same pid with another start time is somebody else's process
+      local path = ("%s/state/forwards/%s.json"):format(dir, first.id)
+      local record = assert(decode(assert(fs.read(path))))
+      record.start_time = record.start_time - 1
+      local text = require("pai.json").encode(record)
+      local right = assert(fs.read(path))
+      assert(fs.write(path, text))
+      assert.truthy(run("forwards").stdout:find("gone\n"))
+      require("pai.k8s.forwards").stop_record(record)
+      assert.equal("one:9000 AGAIN", ask(first.local_port, "again"))
+      assert(fs.write(path, right))
+      assert.truthy(run("forwards", "--stop", "all").stdout:find("stopped"))
+      local left = fs.process(first.pid)
+      assert.is_true(left == nil or left.state == "Z" or left.start_time ~= first.start_time)
+      assert.equal("no port-forwards\n", run("forwards").stdout)
+      assert.equal(2, run("forwards", "--stop", "abc").code)
+      local failed = run("port-forward", "--context", "c", "--detach", "svc/none", "80")
+      assert.same({ 1, true }, {
+        failed.code,
+        failed.stderr:find("did not begin: svc/none selects no pods", 1, true) ~= nil,
+      })
+    end)
+  end)
+
   it("is a command that runs until it is ended", function()
     task.run(function()
       local run = assert(exec.start({
