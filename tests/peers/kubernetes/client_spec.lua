@@ -236,7 +236,7 @@ describe("objects", function()
       kind = "ConfigMap",
       metadata = { name = "held", finalizers = { "example.com/hold" } },
     }))
-    local _, e = admin:delete("cm", "held", { wait = true, timeout = "300ms" })
+    local _, e = admin:delete("cm", "held", { wait = true, timeout = "3s" })
     assert.equal("ETIMEDOUT", e.code)
     assert.truthy(e.seen:find("example.com/hold", 1, true))
     local gone = task.spawn(function()
@@ -413,7 +413,7 @@ describe("waiting", function()
       },
     }
     assert(admin:apply(deployment))
-    local _, e = admin:wait("deploy", "web", { ["for"] = "ready", timeout = "1s" })
+    local _, e = admin:wait("deploy", "web", { ["for"] = "ready", timeout = "5s" })
     assert.equal("ETIMEDOUT", e.code)
     assert.truthy(e.message:find("0 available", 1, true))
     local waits = task.spawn(function()

@@ -157,7 +157,7 @@ describe("a watch", function()
       api.stream({ event("ADDED", "end", "9") }),
     }),
   }, function(s, c)
-    local told, versions = follow(s, c, { silence = "200ms" })
+    local told, versions = follow(s, c, { silence = "3s" })
     assert.same({ "ADDED a", "ADDED end" }, told)
     assert.same({ "7", "8" }, versions)
   end)
@@ -237,7 +237,7 @@ describe("a wait", function()
       return jobs(job("1", nil, 1))
     end,
   }, function(_, c)
-    local _, e = c:wait("job", "j", { ["for"] = "ready", timeout = "300ms" })
+    local _, e = c:wait("job", "j", { ["for"] = "ready", timeout = "3s" })
     assert.equal("ETIMEDOUT", e.code)
     assert.truthy(e.message:find("last seen: active 1", 1, true))
   end)

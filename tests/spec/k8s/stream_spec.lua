@@ -82,7 +82,7 @@ describe("exec", function()
     end
     local _, e = c:exec("nonsense", { "x" }, { accept = "any" })
     assert.equal("EPROTO", e.code)
-    _, e = c:exec("stall", { "x" }, { timeout = "300ms", accept = "any" })
+    _, e = c:exec("stall", { "x" }, { timeout = "3s", accept = "any" })
     assert.same({ "ETIMEDOUT", "begun" }, { e.code, e.stdout })
   end)
 
