@@ -6,6 +6,7 @@ local flow = require("pai.engine.flow")
 local fs = require("pai.fs")
 local job = require("pai.engine.job")
 local json = require("pai.json")
+local mask = require("pai.mask")
 local network = require("pai.engine.network")
 local processes = require("pai.engine.processes")
 local status = require("pai.engine.status")
@@ -36,6 +37,8 @@ local function finish(self, t, ending)
     return
   end
   t.finished = true
+  -- It is stored and answered, past the one writer that masks all other text.
+  ending.message = ending.message and mask.text(ending.message)
   if self.stop and self.stop.group_status then
     ending.group_status = self.stop.group_status
   end
