@@ -141,7 +141,8 @@ local serve = {
   usage = "",
   doc = "Commands start it by themselves, detached. It leaves after PAI_ENGINE_IDLE (default 10m) "
     .. "without work and requests. Outputs that later runs may take are kept for PAI_ENGINE_KEEP "
-    .. "(default 7d). PAI_ENGINE_CORES sets how many cores tasks may ask for; "
+    .. "(default 7d). PAI_ENGINE_CORES sets how many cores tasks may ask for, "
+    .. "PAI_ENGINE_MEMORY how much memory (8Gi); PAI_ENGINE_POOLS names a file of pools; "
     .. "PAI_ENGINE_SANDBOX=plain runs them without a sandbox.",
   options = { PORT },
   examples = { { "pai engine serve --port 8765", "watch it work" } },

@@ -98,6 +98,7 @@ local function start(p, opts)
     "PAI_ENGINE_SANDBOX",
     "PAI_ENGINE_CORES",
     "PAI_ENGINE_POOLS",
+    "PAI_ENGINE_MEMORY",
   }) do
     env[name] = os.getenv(name)
   end

@@ -7,7 +7,6 @@ local fs = require("pai.fs")
 local quantity = require("pai.osmo.quantity")
 local status = require("pai.engine.status")
 local store = require("pai.engine.store")
-local wire = require("pai.engine.wire")
 
 local M = {}
 
@@ -206,7 +205,7 @@ local function check_resources(engine, t, ctx)
     local has = gpus == 0 and "none" or tostring(gpus)
     return refuse("%d gpu asked for, the pool %s has %s", need.gpu, ctx.pool, has)
   end
-  local memory, disk = wire.memory_kib() * 1024, fs.disk_free(engine.paths.root)
+  local memory, disk = engine.memory * GIB, fs.disk_free(engine.paths.root)
   if need.memory > memory then
     return refuse(
       "%.1f GiB of memory asked for, this machine has %.1f",

@@ -11,6 +11,7 @@ local launch = require("pai.engine.launch")
 local out = require("pai.out")
 local paths = require("pai.engine.paths")
 local pools = require("pai.engine.pools")
+local quantity = require("pai.osmo.quantity")
 local recover = require("pai.engine.recover")
 local routes = require("pai.engine.routes")
 local sandbox = require("pai.engine.sandbox")
@@ -25,6 +26,8 @@ local IDLE <const> = "10m"
 
 -- A dying engine may hold the lock for the time that it needs to end its tasks.
 local LOCK_WAIT <const> = 15000
+
+local KIB_IN_GIB <const> = 1048576
 
 local MAX_BODY <const> = 32 * 1024 * 1024
 
@@ -49,6 +52,19 @@ local function duration_of(name, default)
     err.raise("EINVAL", ("%s is no duration: '%s'"):format(name, text))
   end
   return ms
+end
+
+-- GiB that tasks may ask for: this machine's, or what PAI_ENGINE_MEMORY says.
+local function memory()
+  local text = os.getenv("PAI_ENGINE_MEMORY")
+  if not text or text == "" then
+    return wire.memory_kib() / KIB_IN_GIB
+  end
+  local bytes = quantity.bytes(text)
+  if not bytes or bytes <= 0 then
+    err.raise("EINVAL", ("PAI_ENGINE_MEMORY is no size such as 8Gi: '%s'"):format(text))
+  end
+  return bytes / 1024 / KIB_IN_GIB
 end
 
 local function listen(engine, port)
@@ -176,7 +192,7 @@ function M.main(opts)
     uid = uid,
     hostname = fs.hostname(),
     cores = math.tointeger(tonumber(os.getenv("PAI_ENGINE_CORES") or "")) or cores(),
-    memory = wire.memory_kib() / 1048576,
+    memory = memory(),
     gpus = gpu.detect(),
     pools = pool_map,
     sandbox = sandbox.detect(),

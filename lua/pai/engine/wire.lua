@@ -317,11 +317,12 @@ M.memory_kib = memory_kib
 ---@return table
 function M.resource(engine)
   local cpu, gpus, gib = tostring(engine.cores), tostring(#engine.gpus), 1048576
+  local kib = engine.memory * gib // 1 | 0
   local storage = (fs.disk_free(engine.paths.root) or 0) // 1024
   local total = {
     cpu = cpu,
     gpu = gpus,
-    memory = memory_kib() .. "Ki",
+    memory = kib .. "Ki",
     storage = storage .. "Ki",
   }
   local used = {
@@ -354,7 +355,7 @@ function M.resource(engine)
       ["pool/platform"] = names,
       cpu = cpu,
       gpu = gpus,
-      memory = tostring(memory_kib() // gib),
+      memory = tostring(kib // gib),
       storage = tostring(storage // gib),
     },
     usage_fields = used,

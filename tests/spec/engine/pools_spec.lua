@@ -37,6 +37,7 @@ describe("pools of the engine", function()
       env = {
         PAI_ENGINE_POOLS = dir .. "/pools.yaml",
         PAI_ENGINE_CORES = "4",
+        PAI_ENGINE_MEMORY = "8Gi",
         PATH = dir .. "/bin:" .. os.getenv("PATH"),
       },
     })
@@ -233,6 +234,29 @@ describe("pools of the engine", function()
     assert.equal(400, status)
     assert.equal("RESOURCE", body.error_code)
     assert.truthy(body.message:find("has 2", 1, true))
+  end)
+
+  it("never give out more memory than there is", function()
+    local function asks(memory)
+      return {
+        name = "memory",
+        resources = { default = { memory = memory } },
+        tasks = { S.sh("a", "echo up; sleep 0.3"), S.sh("b", "echo up; sleep 0.3") },
+      }
+    end
+    local t = S.tasks(engine:run(asks("5Gi")))
+    local first, second = t.a, t.b
+    if second.start_time < first.start_time then
+      first, second = second, first
+    end
+    assert.is_true(second.initializing_start_time >= first.output_upload_start_time)
+    local status, body = engine:request("POST", "/api/pool/local/workflow", {
+      json = { file = S.spec(asks("9Gi")) },
+    })
+    assert.equal(400, status)
+    assert.truthy(body.message:find("this machine has 8.0", 1, true))
+    local _, answer = engine:request("GET", "/api/resources")
+    assert.equal("8", answer.resources[1].exposed_fields.memory)
   end)
 
   it("keep the files of KPIs and take checkpoints", function()
