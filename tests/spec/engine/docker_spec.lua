@@ -239,10 +239,15 @@ describe("a pool of Docker containers", function()
     })
     assert.equal("COMPLETED", q.status, engine:log(q.name))
     assert.truthy(engine:log(q.name):find("[b] from-a", 1, true))
-    local networks = docker("GET", "/networks"):json()
-    for _, n in ipairs(networks) do
-      assert.is_nil(n.Name:find("^pai%-"))
-    end
+    -- It goes once the last task has ended.
+    S.eventually(function()
+      for _, n in ipairs(docker("GET", "/networks"):json()) do
+        if n.Name:find("^pai%-") then
+          return false
+        end
+      end
+      return true
+    end)
   end)
 
   it("mounts what the pool allows and refuses the rest by name", function()
