@@ -28,12 +28,10 @@ local function env(name)
   return value ~= "" and value or nil
 end
 
+-- A secret of the environment, which never becomes a string; nil when it is not set.
 local function from_env(name)
-  if not env(name) then
-    return nil
-  end
   local handle, e = secret.from_env(name)
-  if not handle then
+  if not handle and e.code ~= "ENOENT" then
     error(e, 0)
   end
   return handle
@@ -137,10 +135,11 @@ local ROLES <const> = {
 }
 
 local function s3_ambient()
-  if env("AWS_ACCESS_KEY_ID") and env("AWS_SECRET_ACCESS_KEY") then
+  local id, key = env("AWS_ACCESS_KEY_ID"), from_env("AWS_SECRET_ACCESS_KEY")
+  if id and key then
     return {
-      access_key_id = env("AWS_ACCESS_KEY_ID"),
-      access_key = from_env("AWS_SECRET_ACCESS_KEY"),
+      access_key_id = id,
+      access_key = key,
       session_token = from_env("AWS_SESSION_TOKEN"),
       source = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     }
@@ -159,20 +158,21 @@ local function s3_ambient()
 end
 
 local function azure_ambient(place)
-  if env("AZURE_STORAGE_CONNECTION_STRING") then
-    return {
-      access_key = from_env("AZURE_STORAGE_CONNECTION_STRING"),
-      source = "AZURE_STORAGE_CONNECTION_STRING",
-    }
+  local whole = from_env("AZURE_STORAGE_CONNECTION_STRING")
+  if whole then
+    return { access_key = whole, source = "AZURE_STORAGE_CONNECTION_STRING" }
   end
   local account = env("AZURE_STORAGE_ACCOUNT")
   if account and account ~= place.account then
     return nil
   end
-  if env("AZURE_STORAGE_KEY") then
-    return { account_key = from_env("AZURE_STORAGE_KEY"), source = "AZURE_STORAGE_KEY" }
-  elseif env("AZURE_STORAGE_SAS_TOKEN") then
-    return { sas = from_env("AZURE_STORAGE_SAS_TOKEN"), source = "AZURE_STORAGE_SAS_TOKEN" }
+  local key = from_env("AZURE_STORAGE_KEY")
+  if key then
+    return { account_key = key, source = "AZURE_STORAGE_KEY" }
+  end
+  local sas = from_env("AZURE_STORAGE_SAS_TOKEN")
+  if sas then
+    return { sas = sas, source = "AZURE_STORAGE_SAS_TOKEN" }
   end
   for _, name in ipairs({ "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE" }) do
     if env(name) then
