@@ -189,11 +189,18 @@ local function put_multipart(up, source, part)
       rec:close()
     end,
   })
-  local old = rec.id ~= nil
-  local before = up.meter.bytes
-  local ok, e = pcall(put_recorded, up, source, part, rec)
+  local old, counted = rec.id ~= nil, 0
+  local counting = setmetatable({
+    meter = {
+      add = function(_, n, known)
+        counted = counted + n
+        up.meter:add(n, known)
+      end,
+    },
+  }, { __index = up })
+  local ok, e = pcall(put_recorded, counting, source, part, rec)
   if not ok and old and err.is(e, "ENOENT") and e.store_code == "NoSuchUpload" then
-    up.meter:add(before - up.meter.bytes, true)
+    up.meter:add(-counted, true)
     rec.id, rec.etags = nil, {}
     ok, e = pcall(put_recorded, up, source, part, rec)
   end
