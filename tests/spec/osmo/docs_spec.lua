@@ -25,9 +25,6 @@ end
 local function split(line)
   local words = {}
   line = line:gsub("%s+#.*$", "")
-  for quoted, plain in line:gmatch("%s*'([^']*)'()") do
-    words.quoted = quoted and plain
-  end
   for word in
     line
       :gsub("'([^']*)'", function(text)
