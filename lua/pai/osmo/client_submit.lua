@@ -4,7 +4,6 @@ local err = require("pai.err")
 local fs = require("pai.fs")
 local http = require("pai.osmo.client_http")
 local json = require("pai.json")
-local spec = require("pai.osmo.spec")
 local task = require("pai.task")
 
 local M = {}
@@ -133,7 +132,7 @@ local function check_first(self, text, opts, variables, labels)
   if self.target == "local" then
     return true
   end
-  local checked, e = spec.submit(text, {
+  local checked, e = require("pai.osmo.spec").submit(text, {
     dir = opts.dir or (opts.file and fs.dirname(fs.abspath(opts.file))) or nil,
     path = opts.file,
     variables = variables.set_variables,
@@ -279,7 +278,7 @@ end
 
 -- A dry run against the embedded engine needs no engine: the same code renders here.
 local function render_here(opts, text, variables, labels)
-  local out, e = spec.dry_run(text, {
+  local out, e = require("pai.osmo.spec").dry_run(text, {
     variables = variables.set_variables,
     string_variables = variables.set_string_variables,
     labels = labels,
@@ -388,7 +387,7 @@ function M.submit(self, opts)
   end
   local validation = opts.validation_only and "True" or nil
   local dir = opts.dir or (opts.file and fs.dirname(fs.abspath(opts.file))) or nil
-  local plan, e = spec.client(text, {
+  local plan, e = require("pai.osmo.spec").client(text, {
     dir = dir,
     put_env = env.put,
     render = function(raw)

@@ -235,7 +235,7 @@ local TRAPS <const> = {
         { name = "flow-3", status = "FAILED_SUBMISSION", labels = { ["pai-submit"] = label } }
       return { json = { workflows = { run }, more_entries = false } }
     end
-    local answer, e = connect():submit({ spec = FLOW, pool = "p", request_timeout = 1 })
+    local answer, e = connect():submit({ spec = FLOW, pool = "p", request_timeout = 3000 })
     assert.is_nil(answer)
     assert.equal("ESUBMISSION", e.code)
     assert.matches("flow-3", e.message, 1, true)
@@ -254,7 +254,7 @@ local TRAPS <const> = {
     srv.answers["GET /api/workflow"] =
       { json = { workflows = json.array({}), more_entries = false } }
     local c = connect()
-    assert.equal("flow-1", c:submit({ spec = FLOW, pool = "p", request_timeout = 1 }).name)
+    assert.equal("flow-1", c:submit({ spec = FLOW, pool = "p", request_timeout = 3000 }).name)
     assert.equal(2, made)
     assert.equal(4, #srv.calls)
   end,
