@@ -132,6 +132,14 @@ function Conn:tell_updated(uri)
   end
 end
 
+---Tells those that listen that this is the end.
+function Conn:end_listeners()
+  for key, listener in pairs(self.listeners) do
+    self.listeners[key] = nil
+    listener.send(wire.result(listener.id, { resultType = "complete", _meta = listener.meta }))
+  end
+end
+
 ---Ends everything of this client.
 function Conn:close()
   if self.closed then

@@ -302,7 +302,7 @@ function M.serve(server, opts)
   done:wait()
   remove()
   server:close()
-  listening:close()
+  listening:close({ drain = "300ms" })
   return 0
 end
 

@@ -231,7 +231,7 @@ modern["subscriptions/listen"] = function(_, call, params)
     _meta = meta,
     notifications = filter,
   }))
-  local listener = { filter = filter, uris = uris, meta = meta, send = call.send }
+  local listener = { id = call.id, filter = filter, uris = uris, meta = meta, send = call.send }
   call.conn.listeners[key] = listener
   local _ <close> = setmetatable({}, {
     __close = function()

@@ -15,7 +15,7 @@ local M = {}
 -- A client's own deadline is often a minute; watching ends before.
 local WATCH_S <const> = 50
 
-local LOG_LINES <const> = 200
+local LOG_LINES <const>, LOG_WIDTH <const> = 200, 2000
 
 local RUN <const> = {
   type = "string",
@@ -150,7 +150,7 @@ local function logs(self, _, args)
   child.follow(argv, {
     on_event = function(e)
       local who = e.step and e.step .. ": " or ""
-      lines[#lines + 1] = who .. text.one_line(tostring(e.text))
+      lines[#lines + 1] = text.cut(who .. text.one_line(tostring(e.text)), LOG_WIDTH)
     end,
   })
   local from = math.max(1, #lines - limit + 1)

@@ -173,7 +173,7 @@ local function failure(server, call, e)
 end
 
 -- More than any client waits for; one that asks without end is told so.
-local MAX_RUNNING <const> = 20000
+local MAX_RUNNING <const> = 12000
 
 local function work(server, call, key)
   local ok, result = xpcall(answer, function(e)
@@ -240,8 +240,8 @@ end
 
 ---Ends the work for all clients.
 function Server:close()
-  self.closing = true
   for conn in pairs(self.conns) do
+    conn:end_listeners()
     conn:close()
   end
 end

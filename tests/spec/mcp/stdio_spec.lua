@@ -358,6 +358,19 @@ describe("MCP over stdio", function()
       call("tools/call", { name = "test_trigger_tool_change" })
       assert.are.equal(2, #client.notes)
     end)
+
+    it("ends what listens with a result when it is asked to end", function()
+      local id = client:ask("subscriptions/listen", {
+        _meta = support.meta(),
+        notifications = { promptsListChanged = true },
+      })
+      call("server/discover")
+      client.proc:kill("TERM")
+      local result = client:wait(id).result
+      assert.are.equal("complete", result.resultType)
+      assert.are.equal(id, result._meta["io.modelcontextprotocol/subscriptionId"])
+      assert.are.equal(0, client:finish().code)
+    end)
   end)
 
   describe("with a hostile client", function()
@@ -445,6 +458,27 @@ describe("MCP over stdio", function()
           .. '"params":{"name":"echo","arguments":{"text":"\xff\\ud800"}}}'
       )
       assert.is_truthy(client:wait("null").error)
+    end)
+
+    it("tells a client that asks without end, and goes on", function()
+      client:initialize()
+      task.spawn(function()
+        for i = 1, 12100 do
+          client:send({
+            id = "s" .. i,
+            method = "tools/call",
+            params = { name = "sleep", arguments = { ms = 3600000 } },
+          })
+        end
+        for i = 1, 12100 do
+          client:send({ method = "notifications/cancelled", params = { requestId = "s" .. i } })
+        end
+      end)
+      assert.is_truthy(client:wait("s12100").error.message:find("too many", 1, true))
+      local reply
+      repeat
+        reply = client:call("ping")
+      until reply.result
     end)
 
     it("answers requests that share an id", function()
