@@ -23,6 +23,7 @@ local CONFIRM <const> = "--yes"
 ---@field path string of the recipe
 ---@field name string
 ---@field decls table<string, table>
+---@field returns table<string, table>?
 ---@field inputs table<string, any>
 ---@field options { detach: boolean?, plan: string? }
 ---@field allow_dirty boolean?
@@ -202,6 +203,26 @@ function M.work(call, argv, opts)
   return o
 end
 
+-- What a recipe returned is not held to what it declares; a client is strict about that. What does
+-- not fit is said in words and left out of the structured result.
+local function settle(job, outcome)
+  local properties = schema.outcome(job.returns).properties.returns.properties
+  local odd = {}
+  for name, value in pairs(outcome.returns or {}) do
+    if properties[name] and not schema.fits(properties[name], value) then
+      local said = "%s is %s here, and declared as %s"
+      odd[#odd + 1] = said:format(name, json.encode(value), job.returns[name].type)
+      outcome.returns[name] = nil
+    end
+  end
+  local result = follow.result(outcome)
+  if #odd > 0 then
+    table.sort(odd)
+    table.insert(result.content, { type = "text", text = table.concat(odd, "\n") })
+  end
+  return result
+end
+
 ---Runs a recipe.
 ---@param call pai.mcp.Call
 ---@param job pai.mcp.Job
@@ -216,7 +237,7 @@ function M.run(call, job)
       detach = job.options.detach,
     })
     if outcome.status ~= "input_required" and not outcome.missing then
-      return follow.result(outcome)
+      return settle(job, outcome)
     end
     outcome.run = nil
     local stop = supply(call, job, outcome, round)

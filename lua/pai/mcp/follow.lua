@@ -79,7 +79,7 @@ end
 
 on["step.fail"] = function(self, e)
   self:tell(("failed %s: %s"):format(e.step, text.one_line(e.error.message or "")))
-  self.outcome.hint = self.outcome.hint or e.error.hint
+  self.outcome.hint = self.outcome.hint or (e.error.hint and tostring(e.error.hint))
 end
 
 on["gate"] = function(self, e)
@@ -121,7 +121,8 @@ on["run.end"] = function(self, e)
   local o = self.outcome
   o.run = o.run or e.run
   o.status, o.code, o.ms = e.status, e.code, e.ms
-  o.reason, o.hint, o.counters, o.returns = e.reason, e.hint or o.hint, e.counters, e.returns
+  o.reason, o.hint = e.reason, e.hint and tostring(e.hint) or o.hint
+  o.counters, o.returns = e.counters, e.returns
 end
 
 ---Takes an event of the run.

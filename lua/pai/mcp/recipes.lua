@@ -177,7 +177,7 @@ local function split(args)
   return inputs, options
 end
 
-local function job_of(self, entry, decls, args)
+local function job_of(self, entry, d, decls, args)
   local inputs, options = split(args)
   if options.plan ~= nil and type(options.plan) ~= "string" then
     err.raise("EUSAGE", "pai_plan must be the digest of a plan")
@@ -188,6 +188,7 @@ local function job_of(self, entry, decls, args)
     path = entry.path,
     name = entry.name,
     decls = decls,
+    returns = d.returns,
     inputs = inputs,
     options = options,
     allow_dirty = self.opts.allow_dirty,
@@ -210,7 +211,7 @@ local function run_tool(self, entry, d, decls)
       openWorldHint = #(d.needs and d.needs.hosts or {}) > 0,
     },
     run = function(call, args)
-      return attempt.run(call, job_of(self, entry, decls, args))
+      return attempt.run(call, job_of(self, entry, d, decls, args))
     end,
   }
 end
@@ -230,7 +231,7 @@ local function plan_tool(self, entry, d, decls)
       openWorldHint = #(d.needs and d.needs.hosts or {}) > 0,
     },
     run = function(call, args)
-      return attempt.plan(call, job_of(self, entry, decls, args))
+      return attempt.plan(call, job_of(self, entry, d, decls, args))
     end,
   }
 end

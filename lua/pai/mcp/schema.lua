@@ -120,6 +120,9 @@ function M.outcome(returns)
   local values = {}
   for name, decl in pairs(returns or {}) do
     values[name] = M.of(decl)
+    if decl.type == "duration" then
+      values[name].type = nil -- text or milliseconds
+    end
   end
   return {
     type = "object",
@@ -146,6 +149,52 @@ function M.outcome(returns)
     },
     required = json.array({ "status" }),
   }
+end
+
+local fits = {}
+
+function fits.string(_, v)
+  return type(v) == "string"
+end
+function fits.integer(_, v)
+  return math.type(v) == "integer"
+end
+function fits.number(_, v)
+  return type(v) == "number"
+end
+function fits.boolean(_, v)
+  return type(v) == "boolean"
+end
+function fits.object(_, v)
+  return type(v) == "table" and not json.is_array(v)
+end
+function fits.array(schema, v)
+  if type(v) ~= "table" or not (json.is_array(v) or next(v) == nil) then
+    return false
+  end
+  json.array(v) -- an empty list came as a map
+  for _, item in ipairs(v) do
+    if not M.fits(schema.items or {}, item) then
+      return false
+    end
+  end
+  return true
+end
+
+---Whether a value is what a schema of ours says. An empty map is made the list that it must be.
+---@param schema table
+---@param value any
+---@return boolean
+function M.fits(schema, value)
+  if schema.enum then
+    for _, known in ipairs(schema.enum) do
+      if known == value then
+        return true
+      end
+    end
+    return false
+  end
+  return schema.type == nil or fits[schema.type](schema, value)
 end
 
 ---A form for what is missing. A client shows flat values only: a list is asked for as text.

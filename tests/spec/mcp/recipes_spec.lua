@@ -185,6 +185,37 @@ describe("recipes over MCP", function()
     assert.is_truthy(said:find("pai_runs_resume", 1, true))
   end)
 
+  it("give no client a value that is not what they declare", function()
+    bench:write(
+      "recipes/odd.lua",
+      [[return { api = 1, name = "odd", title = "T", summary = "S.", safety = "observes",
+        steps = { { name = "s", run = function()
+          return { n = "seven", list = {}, mixed = { 1, "a" }, ms = 5, word = "so" } end } },
+        returns = {
+          n = { type = "integer", from = "s.n" },
+          list = { type = "list", from = "s.list" },
+          mixed = { type = "list", of = "string", from = "s.mixed" },
+          ms = { type = "duration", from = "s.ms" },
+          word = { type = "string", from = "s.word" },
+        } }
+      ]]
+    )
+    local client = connect()
+    client:raw(json.encode({
+      jsonrpc = "2.0",
+      id = "odd",
+      method = "tools/call",
+      params = { name = "odd_run" },
+    }))
+    local result = client:wait("odd").result
+    local returns = result.structuredContent.returns
+    assert.are.same({ list = {}, ms = 5, word = "so" }, returns)
+    assert.is_true(json.is_array(returns.list))
+    local said = support.text(result)
+    assert.is_truthy(said:find('n is "seven" here, and declared as integer', 1, true), said)
+    assert.is_truthy(said:find("mixed is", 1, true))
+  end)
+
   it("are planned without a change", function()
     local client = connect()
     local before = bench_support.picture(bench.dir)
