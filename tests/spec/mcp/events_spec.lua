@@ -3,6 +3,7 @@
 local bench_support = dofile("tests/spec/run/support.lua")
 local fs = require("pai.fs")
 local json = require("pai.json")
+local eventually = dofile("tests/spec/mcp/support.lua").eventually
 
 -- { fields of every event, events = { [name] = { [field] = { type, optional } } } }
 local function described()
@@ -180,7 +181,7 @@ describe("docs/events.md", function()
       id,
     })
     local path = bench.state .. "/runs/" .. id .. "/journal.jsonl"
-    bench_support.eventually(function()
+    eventually(function()
       return (fs.read(path) or ""):find('"step.start"[^\n]*"hold"')
     end, "the step that holds")
     proc:kill("TERM")

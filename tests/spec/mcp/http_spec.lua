@@ -1,11 +1,12 @@
 -- Streamable HTTP: who is let in, sessions, streams that are resumed, and requests that stand for
 -- themselves.
-local eventually = dofile("tests/spec/run/support.lua").eventually
 local exec = require("pai.exec")
 local http = require("pai.http")
 local json = require("pai.json")
 local support = dofile("tests/spec/mcp/support.lua")
 local task = require("pai.task")
+
+local eventually = support.eventually
 
 local ACCEPT <const> = "application/json, text/event-stream"
 

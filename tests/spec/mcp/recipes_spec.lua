@@ -4,7 +4,7 @@ local support = dofile("tests/spec/mcp/support.lua")
 local fs = require("pai.fs")
 local json = require("pai.json")
 
-local eventually = bench_support.eventually
+local eventually = support.eventually
 
 local RECIPES <const> = {
   greet = [[

@@ -1,6 +1,5 @@
 -- What the specs of MCP share: Node and its packages, the fixture server, a raw client over stdio.
 local exec = require("pai.exec")
-local fs = require("pai.fs")
 local json = require("pai.json")
 local task = require("pai.task")
 
@@ -90,7 +89,7 @@ end
 ---@return table? message nil at the end
 function Client:read()
   while true do
-    local line, stream = self.proc:read_line("60s")
+    local line, stream = self.proc:read_line("180s")
     if not line then
       assert(stream == nil, tostring(stream))
       return nil
@@ -198,7 +197,7 @@ end
 function Client:finish()
   local before = task.now()
   self.proc:close_stdin()
-  local r = assert(self.proc:wait("60s"))
+  local r = assert(self.proc:wait("180s"))
   r.ending_ms = task.now() - before
   return r
 end
@@ -214,12 +213,20 @@ function M.text(result)
   return table.concat(parts, "\n")
 end
 
----Writes a file into a folder.
----@param path string
----@param body string
-function M.write(path, body)
-  assert(fs.mkdir(fs.dirname(path), { parents = true }))
-  assert(fs.write(path, body))
+---Waits until something holds; fails after two minutes, which a busy machine may need.
+---@param fn fun(): any
+---@param what string
+---@return any
+function M.eventually(fn, what)
+  local deadline = task.now() + 120000
+  while true do
+    local value = fn()
+    if value then
+      return value
+    end
+    assert(task.now() < deadline, "did not come about: " .. what)
+    task.sleep("20ms")
+  end
 end
 
 return M
