@@ -42,8 +42,8 @@ local function watch(url)
 end
 
 task.run(function()
-  if not exec.run({ PYTHON, "-c", "import requests, yaml, websockets" }) then
-    bench.row("pai osmo list", "-", "not installed (python3-requests python3-websockets)")
+  if not exec.run({ PYTHON, "-c", "import requests" }) then
+    bench.row("pai osmo list", "-", "not installed (python3-requests)")
     return
   end
   local dir = fs.tempdir({ prefix = "pai-bench-" })

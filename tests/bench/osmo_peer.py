@@ -1,8 +1,9 @@
 # What a client in Python does for the same work, with the modules that upstream's client imports
-# and Debian has: requests, PyYAML, websockets.
+# and Debian has: requests, and PyYAML and websockets where they are installed.
 #   osmo_peer.py list URL | osmo_peer.py watch URL COUNT
 import argparse
 import concurrent.futures
+import importlib
 import json
 import resource
 import sys
@@ -10,8 +11,12 @@ import threading
 import time
 
 import requests
-import websockets
-import yaml
+
+for module in ("yaml", "websockets"):  # where they are installed
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        pass
 
 parser = argparse.ArgumentParser()
 parser.add_argument("command", choices=["list", "watch"])
