@@ -32,13 +32,26 @@ local function cancel_tasks(run, all)
   end
 end
 
+-- A step that was cancelled before its task began never says that it has ended.
+local function drop_unborn(run)
+  for node, t in pairs(run.tasks) do
+    if t:status() == "canceled" then
+      run.tasks[node] = nil
+      run.changed:set()
+    end
+  end
+end
+
 local function wind_down(run)
   local until_ms = task.now() + PATIENCE_MS
   while next(run.tasks) and task.now() < until_ms do
     cancel_tasks(run, false)
     task.sleep("50ms")
+    drop_unborn(run)
   end
   cancel_tasks(run, true)
+  task.sleep("50ms")
+  drop_unborn(run)
 end
 
 ---Watches for signals while a run goes on.

@@ -174,6 +174,32 @@ describe("a signal", function()
     assert.are.equal("a", pick(all, "cancel")[1].step)
   end)
 
+  it("also ends a step whose task had not begun yet", function()
+    task.run(function()
+      local node, ran = { name = "a" }, false
+      local run = {
+        tasks = {},
+        live = {},
+        changed = task.event(),
+        children = { live = {}, close = function() end, signal = function() end },
+        log = function() end,
+      }
+      -- Its turn comes in the very moment of the signal.
+      function run:stop()
+        self.tasks[node] = task.spawn(function()
+          ran = true
+        end)
+      end
+      local remove = require("pai.run.signals").install(run)
+      assert(require("pai.exec").run({ "/bin/sh", "-c", 'kill -s TERM "$PPID"' }))
+      assert.is_true(run.changed:wait("30s"))
+      remove()
+      assert.is_nil(next(run.tasks))
+      assert.is_false(ran)
+      assert.are.equal("SIGTERM", run.interrupted)
+    end)
+  end)
+
   it("by `pai runs cancel` says when there is nothing to cancel", function()
     bench:recipe("r", 'steps = { { name = "a", run = function() end } },')
     bench:run({ "./r.lua" })
