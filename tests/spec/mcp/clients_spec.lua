@@ -36,8 +36,9 @@ describe("the official", function()
     assert.are.same({ "pai://recipes/hello" }, seen.resources)
     assert.is_truthy(seen.page:find("# Hello", 1, true))
     assert.are.equal("green", seen.run.structuredContent.status)
-    -- What comes in one piece with the answer the clients drop.
-    for i = 2, #seen.progress do
+    -- What comes in one piece with the answer the clients drop. In the stateless revision the
+    -- client itself tells its rounds of questions as progress, first.
+    for i = which == "v2-modern" and 3 or 2, #seen.progress do
       assert.is_true(seen.progress[i] > seen.progress[i - 1])
     end
     assert.are.equal("Hello, Ada!\n", fs.read(bench.dir .. "/greeting.txt"))
