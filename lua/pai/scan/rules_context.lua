@@ -152,7 +152,8 @@ return {
     },
     pattern = "(?<![A-Za-z0-9_])-(?i:password|docker-password|account-key|ngc-api-key"
       .. "|postgres-password|redis-password|client-secret|sas-token|secret-key|api-key|token)"
-      .. [=[(?:[ =])["']?([^\s"'$<{`]{8,128})]=],
+      -- The name of a source of secrets, as pai itself takes it, is none.
+      .. [=[(?:[ =])["']?(?!(?:env|file|dotenv|store|settings):)([^\s"'$<{`]{8,128})]=],
     entropy = 2.5,
     allow = "names",
   },
