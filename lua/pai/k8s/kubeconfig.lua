@@ -10,7 +10,7 @@ local text = require("pai.text")
 local M = {}
 
 ---What becomes a handle, wherever it stands: `value` is that of an environment entry of `exec`.
-local SECRET <const> = {
+M.SECRET = {
   token = true,
   password = true,
   ["client-key-data"] = true,
@@ -47,7 +47,7 @@ local function read(path)
     return nil, e
   end
   local doc
-  doc, e = require("pai.yaml").decode(handle, { schema = "1.1", secret = SECRET })
+  doc, e = require("pai.yaml").decode(handle, { schema = "1.1", secret = M.SECRET })
   if doc == nil then
     return err.fail("EPARSE", ("read %s: %s"):format(path, e.message), { line = e.line })
   elseif type(doc) ~= "table" or json.is_array(doc) then

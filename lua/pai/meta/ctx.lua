@@ -17,6 +17,7 @@
 ---@field defaults table<string, boolean> Inputs that were not given and have their default.
 ---@field osmo pai.osmo.Client Bound to the target; its calls raise in place of `nil, err`.
 ---@field check pai.ctx.check Checks that many gates share; see lua/pai/run/ctx_check.lua.
+---@field kubeconfig pai.ctx.kubeconfig The user's kubeconfig; see lua/pai/run/ctx_kubeconfig.lua.
 ---@field tools table<string, table> Typed wrappers of foreign tools; see lua/pai/tools.
 local ctx = {}
 
@@ -254,6 +255,7 @@ function ctx.yaml.encode(value, opts) end
 function ctx.yaml.decode(body, opts) end
 
 ---A client for a cluster of needs.clusters, by its context; without one for the only cluster there.
+---The context is looked for in the file that an input `kubeconfig` names, if there is such an input.
 ---It makes sure that this is the cluster that was planned for, and records it.
 ---@param context? string
 ---@return pai.ctx.k8s

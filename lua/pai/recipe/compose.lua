@@ -112,7 +112,7 @@ end
 ---@return string source
 function M.source(action, components)
   local inputs, owners = {}, {}
-  local needs = { bins = {}, hosts = {}, writes = {}, reads = {} }
+  local needs = { bins = {}, hosts = {}, writes = {}, reads = {}, clusters = {} }
   local safety, steps, seen = "observes", {}, {}
   for i, component in ipairs(components) do
     if seen[component] then

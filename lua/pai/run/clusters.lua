@@ -36,9 +36,10 @@ end
 
 ---The cluster of a context as it is now.
 ---@param context string
+---@param kubeconfig string? path
 ---@return pai.run.Cluster
-function M.look(context)
-  local c, e = require("pai.k8s.client").connect({ context = context })
+function M.look(context, kubeconfig)
+  local c, e = require("pai.k8s.client").connect({ context = context, kubeconfig = kubeconfig })
   if not c then
     return { context = context, absent = e.code }
   end
@@ -63,7 +64,7 @@ end
 function M.planned(needs, values)
   local list = {}
   for i, context in ipairs(contexts_of(needs, values)) do
-    list[i] = M.look(context)
+    list[i] = M.look(context, values.kubeconfig)
   end
   return #list > 0 and list or nil
 end

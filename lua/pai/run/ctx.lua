@@ -310,6 +310,9 @@ local LATE <const> = {
       end)
     end)
   end,
+  kubeconfig = function(_, env)
+    return require("pai.run.ctx_kubeconfig").new(env)
+  end,
   tools = function(ctx)
     return require("pai.run.ctx_tools").new(ctx)
   end,

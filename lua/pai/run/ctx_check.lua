@@ -33,7 +33,16 @@ end
 ---@return pai.ctx.check
 function M.new(ctx, env)
   ---@class pai.ctx.check
-  local check = {}
+  ---@field kube pai.ctx.check.kube what gates ask of a cluster
+  local check = setmetatable({}, {
+    __index = function(self, name)
+      if name == "kube" then
+        local kube = require("pai.run.ctx_check_kube").new(ctx)
+        rawset(self, "kube", kube)
+        return kube
+      end
+    end,
+  })
 
   ---A program is on PATH.
   ---@param program string

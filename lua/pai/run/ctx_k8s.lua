@@ -29,7 +29,10 @@ local function client_of(env, context)
   if known then
     return known
   end
-  local c, e = require("pai.k8s.client").connect({ context = context })
+  local c, e = require("pai.k8s.client").connect({
+    context = context,
+    kubeconfig = env.scope.inp.kubeconfig,
+  })
   local now
   if c then
     now, e = c:identity()

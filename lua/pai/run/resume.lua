@@ -101,7 +101,9 @@ function M.prepare(known, opts)
   local decls = prepare.declarations(loaded.doc)
   local given = {}
   for name, value in pairs(start.inputs) do
-    given[name] = decls[name] and value or nil
+    if decls[name] then
+      given[name] = value
+    end
   end
   local resolved = inputs.reopen(decls, given, start.cwd)
   if #resolved.missing > 0 and opts.prompt then

@@ -1,14 +1,27 @@
 -- microk8s: one Kubernetes node from a snap.
 local err = require("pai.err")
 
-local function wrap(ctx)
+-- prefix: words before the command, such as { "sudo", "-n" }.
+local function wrap(ctx, prefix)
   local microk8s = {}
+
+  local function command(...)
+    local argv = table.move(prefix or {}, 1, #(prefix or {}), 1, {})
+    return table.move({ ... }, 1, select("#", ...), #argv + 1, argv)
+  end
+
+  ---The same, behind other words: sudo, for what only root may do.
+  ---@param words string[] { "sudo", "-n" }; none for root itself
+  ---@return table
+  function microk8s.behind(words)
+    return wrap(ctx, words)
+  end
 
   ---What `microk8s status` says.
   ---@param opts { wait: string? }? wait: "300s" lets it wait until the node is ready
   ---@return { running: boolean, enabled: table<string, boolean>, text: string }
   function microk8s.status(opts)
-    local argv = { "microk8s", "status" }
+    local argv = command("microk8s", "status")
     local seconds = 30
     if opts and opts.wait then
       seconds = math.tointeger(tonumber(opts.wait:match("^(%d+)s$")))
@@ -37,7 +50,7 @@ local function wrap(ctx)
   ---@param opts { args: string[]?, timeout: string? }?
   function microk8s.enable(addons, opts)
     opts = opts or {}
-    local argv = { "microk8s", "enable", table.unpack(addons) }
+    local argv = command("microk8s", "enable", table.unpack(addons))
     table.move(opts.args or {}, 1, #(opts.args or {}), #argv + 1, argv)
     ctx.exec(argv, { timeout = opts.timeout or "20m" })
   end
@@ -45,7 +58,7 @@ local function wrap(ctx)
   ---Turns addons off.
   ---@param addons string[]
   function microk8s.disable(addons)
-    ctx.exec({ "microk8s", "disable", table.unpack(addons) }, { timeout = "20m" })
+    ctx.exec(command("microk8s", "disable", table.unpack(addons)), { timeout = "20m" })
   end
 
   return microk8s

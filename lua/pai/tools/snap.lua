@@ -1,6 +1,19 @@
 -- snap: packages of snapd.
-local function wrap(ctx)
+-- prefix: words before the command, such as { "sudo", "-n" }.
+local function wrap(ctx, prefix)
   local snap = {}
+
+  local function command(...)
+    local argv = table.move(prefix or {}, 1, #(prefix or {}), 1, {})
+    return table.move({ ... }, 1, select("#", ...), #argv + 1, argv)
+  end
+
+  ---The same, behind other words: sudo, for what only root may do.
+  ---@param words string[] { "sudo", "-n" }; none for root itself
+  ---@return table
+  function snap.behind(words)
+    return wrap(ctx, words)
+  end
 
   ---What is installed of a snap.
   ---@param name string
@@ -24,7 +37,7 @@ local function wrap(ctx)
   ---@param opts { channel: string?, classic: boolean?, timeout: string? }?
   function snap.install(name, opts)
     opts = opts or {}
-    local argv = { "snap", "install", name }
+    local argv = command("snap", "install", name)
     if opts.classic then
       argv[#argv + 1] = "--classic"
     end
@@ -39,7 +52,7 @@ local function wrap(ctx)
   ---@param opts { purge: boolean?, timeout: string? }?
   function snap.remove(name, opts)
     opts = opts or {}
-    local argv = { "snap", "remove", name }
+    local argv = command("snap", "remove", name)
     if opts.purge then
       argv[#argv + 1] = "--purge"
     end
