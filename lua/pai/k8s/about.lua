@@ -6,14 +6,9 @@ local resources = require("pai.k8s.resources")
 
 local M = {}
 
----Opens the values of a Secret as handles.
----@param self pai.k8s.Client
----@param name string
----@param opts { namespace: string? }?
----@return table<string, pai.secret.handle>?
----@return pai.Error? err
-function M.secret(self, name, opts)
-  local path = self:path(resources.known("secrets"), name, opts)
+-- An object's data, every value a handle.
+local function data_of(self, resource, name, opts)
+  local path = self:path(resources.known(resource), name, opts)
   local res, e = self.transport:send("GET", path, { secret = true })
   if not res then
     return nil, e
@@ -25,8 +20,32 @@ function M.secret(self, name, opts)
   if type(doc) ~= "table" then
     return err.fail("EPROTO", ("GET %s: the answer is no object"):format(path))
   end
+  return type(doc.data) == "table" and doc.data or {}
+end
+
+---Opens the values of a ConfigMap as handles: some charts keep a key in one.
+---@param self pai.k8s.Client
+---@param name string
+---@param opts { namespace: string? }?
+---@return table<string, pai.secret.handle>?
+---@return pai.Error? err
+function M.sealed(self, name, opts)
+  return data_of(self, "configmaps", name, opts)
+end
+
+---Opens the values of a Secret as handles.
+---@param self pai.k8s.Client
+---@param name string
+---@param opts { namespace: string? }?
+---@return table<string, pai.secret.handle>?
+---@return pai.Error? err
+function M.secret(self, name, opts)
+  local data, e = data_of(self, "secrets", name, opts)
+  if not data then
+    return nil, e
+  end
   local values = {}
-  for key, value in pairs(type(doc.data) == "table" and doc.data or {}) do
+  for key, value in pairs(data) do
     if type(value) == "userdata" and value ~= json.null then
       values[key], e = require("pai.crypto").base64_decode(value)
       if not values[key] then

@@ -35,6 +35,7 @@ local PARTS <const> = {
   exec = "stream",
   forward = "forward",
   secret = "about",
+  sealed = "about",
   can = "about",
   version = "about",
   identity = "about",

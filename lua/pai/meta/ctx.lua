@@ -18,6 +18,7 @@
 ---@field osmo pai.osmo.Client Bound to the target; its calls raise in place of `nil, err`.
 ---@field check pai.ctx.check Checks that many gates share; see lua/pai/run/ctx_check.lua.
 ---@field kubeconfig pai.ctx.kubeconfig The user's kubeconfig; see lua/pai/run/ctx_kubeconfig.lua.
+---@field osmo_deploy pai.osmo_deploy OSMO's releases, Secrets and gates; see lua/pai/osmo_deploy.
 ---@field tools table<string, table> Typed wrappers of foreign tools; see lua/pai/tools.
 local ctx = {}
 
@@ -319,6 +320,12 @@ function ctx_k8s:exec(pod, argv, opts) end
 ---@param opts? { namespace?: string, accept?: string[] }
 ---@return table<string, pai.secret.handle>
 function ctx_k8s:secret(name, opts) end
+
+---The values of a ConfigMap as handles.
+---@param name string
+---@param opts? { namespace?: string, accept?: string[] }
+---@return table<string, pai.secret.handle>
+function ctx_k8s:sealed(name, opts) end
 
 ---What is wrong in a namespace, as checks for a gate.
 ---@param opts? { namespace?: string, labels?: string }

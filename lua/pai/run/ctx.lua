@@ -310,6 +310,9 @@ local LATE <const> = {
       end)
     end)
   end,
+  osmo_deploy = function(ctx, env)
+    return require("pai.osmo_deploy").new(ctx, env)
+  end,
   kubeconfig = function(_, env)
     return require("pai.run.ctx_kubeconfig").new(env)
   end,

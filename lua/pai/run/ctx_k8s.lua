@@ -14,6 +14,7 @@ local READS <const> = {
   wait = true,
   logs = true,
   secret = true,
+  sealed = true,
   can = true,
   version = true,
   identity = true,

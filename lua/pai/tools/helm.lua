@@ -11,6 +11,7 @@ local NOT_FOUND <const> = "release: not found"
 ---@field status string "deployed", "failed", "pending-install"...
 ---@field chart string? "osmo-1.4.0"
 ---@field revision integer
+---@field deployed_at string? "2026-08-21T10:00:00", UTC
 
 ---@class pai.tools.helm.Upgrade
 ---@field context string
@@ -38,6 +39,20 @@ local function where(opts, argv)
     argv[#argv + 1] = opts.kubeconfig
   end
   return argv
+end
+
+-- "2026-08-21T12:00:00.123456789+02:00" in UTC, to the second.
+local function utc(text)
+  local y, mo, d, h, mi, s, zone = tostring(text):match("^(%d+)-(%d+)-(%d+)T(%d+):(%d+):(%d+)(.*)$")
+  if not y then
+    return nil
+  end
+  local sign, zone_h, zone_m = zone:match("([+-])(%d%d):(%d%d)$")
+  local offset = sign and (tonumber(zone_h) * 60 + tonumber(zone_m)) * (sign == "+" and 1 or -1)
+  -- os.time takes local time; the difference of the two notions of it is the machine's offset.
+  local at = os.time({ year = y, month = mo, day = d, hour = h, min = mi, sec = s, isdst = false })
+  local here = os.time(os.date("!*t", at)) - at
+  return os.date("!%Y-%m-%dT%H:%M:%S", at - here - (offset or 0) * 60)
 end
 
 local function wrap(ctx)
@@ -72,6 +87,7 @@ local function wrap(ctx)
           and (body.chart.metadata.name .. "-" .. body.chart.metadata.version)
         or nil,
       revision = body.version,
+      deployed_at = utc(body.info.last_deployed),
     }
   end
 
@@ -151,6 +167,53 @@ local function wrap(ctx)
       end
     end
     return ctx.query(argv, { timeout = "2m" }).stdout
+  end
+
+  ---The values that a release was given, without the chart's own.
+  ---@param name string
+  ---@param opts { context: string, namespace: string, kubeconfig: string? }
+  ---@return table values
+  function helm.values(name, opts)
+    local argv = where(opts, { "helm", "get", "values", name })
+    argv[#argv + 1] = "--output=json"
+    local values = ctx.json.decode(ctx.query(argv, { timeout = "60s" }).stdout)
+    return type(values) == "table" and values or {}
+  end
+
+  ---Fetches a chart into a folder. With a password the repository is made known under a folder of
+  ---its own first, which is removed afterwards: helm would keep the password in clear.
+  ---@param chart string name in the repository
+  ---@param opts { repo: string, version: string, into: string, user: string?, password: any? }
+  ---@return string path of the archive
+  function helm.pull(chart, opts)
+    local argv = { "helm", "pull", chart, "--repo", opts.repo }
+    local env
+    if opts.password then
+      local home = ctx.fs.tempdir()
+      env = {
+        HELM_REPOSITORY_CONFIG = home .. "/repositories.yaml",
+        HELM_REPOSITORY_CACHE = home .. "/cache",
+      }
+      local add = { "helm", "repo", "add", "pai", opts.repo, "--username", opts.user }
+      add[#add + 1] = "--password-stdin"
+      ctx.exec(add, { stdin = opts.password, env = env, timeout = "2m" })
+      argv = { "helm", "pull", "pai/" .. chart }
+    end
+    for _, word in ipairs({ "--version", opts.version, "--destination", opts.into }) do
+      argv[#argv + 1] = word
+    end
+    local ok, e = pcall(ctx.exec, argv, { env = env, timeout = "5m" })
+    if env then
+      ctx.fs.remove(ctx.fs.dirname(env.HELM_REPOSITORY_CONFIG), { recursive = true })
+    end
+    if not ok then
+      error(e, 0)
+    end
+    local path = ("%s/%s-%s.tgz"):format(opts.into, chart, opts.version)
+    if not ctx.fs.exists(path) then
+      err.raise("ENOENT", ("helm pull %s %s left no %s"):format(chart, opts.version, path))
+    end
+    return path
   end
 
   ---Makes a chart repository known under a name; it may be known already.

@@ -1,0 +1,76 @@
+-- OSMO, minimal, in a Kubernetes cluster that is there: its database, queue and storage run in it.
+return {
+  api = 1,
+  name = "osmo-k8s",
+  title = "OSMO in a cluster",
+  summary = "OSMO with PostgreSQL, Redis and MinIO in the cluster, and a port-forward to it.",
+  tags = { "osmo", "kubernetes" },
+  reference = [[
+What it is      OSMO's service and backend operator from their charts, in the namespaces
+                osmo-minimal,
+                osmo-operator and osmo-workflows. PostgreSQL and Redis run beside the service, MinIO
+                is MicroK8s' addon. `http://localhost:9000` leads to the gateway.
+Who may         Whoever may create namespaces and ClusterRoles in the cluster.
+Versions        One lock: lua/pai/osmo_deploy/lock.lua, with its date.
+Needs           helm 3, NGC_API_KEY. Nothing is cloned; kubectl, git, jq and the osmo CLI are not
+                used.
+Kept            Secrets and the master key (MEK) that are there stay on a re-run. A volume whose
+                password is gone, and a database whose MEK is gone, are refused by name.
+Secrets         Made in the cluster from handles. Helm values hold none. The MEK is in a ConfigMap,
+                because the chart reads it there; it is marked pai/holds-secret.
+No login        Minimal mode trusts what its clients say they are. The gateway stays a ClusterIP, a
+                LoadBalancer or NodePort in the namespace is red, and a values file that asks for
+                one
+                is refused.
+Values          values=FILE is laid over ours, lists as a whole.
+Scheduler       KAI is installed where nobody owns CRD podgroups.scheduling.run.ai. Where Run:ai may
+                own it, scheduler=existing says so. Teardown leaves it: others may use it.
+GPU Operator    Installed where GPUs are wanted, none can be had and no one has installed it.
+                With the
+                RuntimeClass nvidia on runc it is refused: that is a CPU node.
+Teardown        Ends its port-forward, exports the MEK to a new file (0600), uninstalls both
+                releases, deletes the namespaces and waits until they are gone. Volumes go with
+                them.
+                PriorityClasses, KAI, GPU Operator and MinIO stay.
+
+Symptom                      Look at
+pods not Ready               pai k8s diagnose --namespace osmo-minimal
+image pull 401 or 403        the NGC key's organisation; deploy again after a change
+pool OFFLINE                 pods of osmo-operator: its token must be that of osmo-minimal
+Value 1.0 too high for CPU   each task's osmo-ctrl takes 1 CPU; lower it in values=FILE
+]],
+  inputs = {
+    context = { type = "string", doc = "The cluster, by its context in the kubeconfig." },
+    kubeconfig = { type = "path", optional = true, doc = "Default: KUBECONFIG, ~/.kube/config." },
+    gpu = { type = "boolean", default = true, doc = "Tasks may ask for GPUs." },
+    port = {
+      type = "integer",
+      default = 9000,
+      min = 1024,
+      max = 65535,
+      doc = "Port of this machine that leads to the gateway.",
+    },
+    ngc = {
+      type = "secret",
+      env = "NGC_API_KEY",
+      optional = true,
+      hosts = { "@context", "nvcr.io", "helm.ngc.nvidia.com" },
+      bins = { "helm" },
+      doc = "Organisation key of NGC, for images and charts.",
+    },
+    values = { type = "path", optional = true, doc = "Values of the service chart, over ours." },
+    scheduler = {
+      type = "enum",
+      values = { "auto", "existing" },
+      default = "auto",
+      doc = "existing: the cluster has a scheduler that serves podgroups, leave it alone.",
+    },
+    mek = { type = "path", optional = true, doc = "Master key that teardown exported." },
+    url = {
+      type = "string",
+      optional = true,
+      doc = "URL of the gateway; then no port-forward is started.",
+    },
+  },
+  needs = { bins = { "helm", "microk8s" }, clusters = { "@context" } },
+}

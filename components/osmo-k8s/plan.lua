@@ -1,0 +1,88 @@
+-- What the actions share: inputs as a configuration, and the decisions about KAI and GPU Operator.
+local M = {}
+
+local ABSENT <const> = { "NotFound" }
+local CRD <const> = { apiVersion = "apiextensions.k8s.io/v1", kind = "CustomResourceDefinition" }
+local RUNTIME_CLASS <const> = { apiVersion = "node.k8s.io/v1", kind = "RuntimeClass" }
+
+---@param ctx pai.ctx
+---@param inp table
+---@return pai.osmo_deploy.Conf
+function M.conf(ctx, inp)
+  return {
+    context = inp.context,
+    kubeconfig = inp.kubeconfig,
+    namespaces = ctx.osmo_deploy.NAMESPACES,
+    ngc = inp.ngc,
+    gpu = inp.gpu,
+    storage = { base_url = "s3://osmo-workflows" },
+    values = inp.values and ctx.yaml.decode(ctx.read(inp.values)),
+    port = inp.port,
+    mek_file = inp.mek,
+  }
+end
+
+---@param inp table
+---@return string
+function M.url(inp)
+  return inp.url or ("http://localhost:%d"):format(inp.port)
+end
+
+local function releases(ctx, inp, chart)
+  local at = { context = inp.context, kubeconfig = inp.kubeconfig }
+  for _, release in ipairs(ctx.tools.helm.list(at)) do
+    if type(release.chart) == "string" and release.chart:find("^" .. chart .. "%-v?%d") then
+      return release
+    end
+  end
+end
+
+---Who schedules: "install", "kai" (a release is there), "existing" (the user says so), or nil and
+---why it can't be told.
+---@param ctx pai.ctx
+---@param inp table
+---@return string? decision
+---@return string? why
+function M.scheduler(ctx, inp)
+  local k = ctx.k8s(inp.context)
+  local crd = k:get(CRD, "podgroups.scheduling.run.ai", { accept = ABSENT })
+  if inp.scheduler == "existing" then
+    return crd and "existing",
+      "scheduler=existing, but the cluster has no podgroups.scheduling.run.ai"
+  elseif releases(ctx, inp, "kai%-scheduler") then
+    return "kai"
+  end
+  local runai = k:get("namespaces", "runai", { accept = ABSENT })
+  if crd or runai then
+    return nil, "podgroups.scheduling.run.ai or Run:ai is there, without a KAI release"
+  end
+  return "install"
+end
+
+---Whether the GPU Operator is to be installed; nil and why when it can't be.
+---@param ctx pai.ctx
+---@param inp table
+---@return boolean? install
+---@return string? why
+function M.gpu_operator(ctx, inp)
+  if not inp.gpu then
+    return false, "gpu=false"
+  end
+  local k = ctx.k8s(inp.context)
+  for _, node in ipairs(k:list("nodes")) do
+    local n = node.status and node.status.allocatable and node.status.allocatable["nvidia.com/gpu"]
+    if (tonumber(n or 0) or 0) > 0 then
+      return false, "GPUs can be had"
+    end
+  end
+  if releases(ctx, inp, "gpu%-operator") then
+    return false, "a release is there"
+  end
+  local class = k:get(RUNTIME_CLASS, "nvidia", { accept = ABSENT })
+  if class and class.handler ~= "nvidia" then
+    return nil, "the RuntimeClass nvidia has the handler " .. tostring(class.handler)
+  end
+  return true
+end
+
+return M
