@@ -34,6 +34,7 @@ local PARTS <const> = {
   logs = "logs",
   exec = "stream",
   forward = "forward",
+  proxy = "proxy",
   secret = "about",
   sealed = "about",
   can = "about",

@@ -235,6 +235,12 @@ function ctx.json.encode(value, opts) end
 ---@return any
 function ctx.json.decode(body, opts) end
 
+---JSON in which handles may stand where texts do, as a handle. It may go where they may; they are
+---of one secret input.
+---@param value any
+---@return pai.secret.handle
+function ctx.json.seal(value) end
+
 ---Marks a list, so that an empty one is written as one.
 ---@generic T: table
 ---@param list T
@@ -326,6 +332,13 @@ function ctx_k8s:secret(name, opts) end
 ---@param opts? { namespace?: string, accept?: string[] }
 ---@return table<string, pai.secret.handle>
 function ctx_k8s:sealed(name, opts) end
+
+---Asks a Service for a path, through the API server.
+---@param service string
+---@param opts { namespace?: string, port: integer, path: string, timeout?: string }
+---@return integer status
+---@return string body
+function ctx_k8s:proxy(service, opts) end
 
 ---What is wrong in a namespace, as checks for a gate.
 ---@param opts? { namespace?: string, labels?: string }

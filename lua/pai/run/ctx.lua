@@ -187,6 +187,28 @@ local function add_http(ctx, env)
   end
 end
 
+-- JSON with secrets in it. The result may go where each of them may.
+local function seal(env, value)
+  local sealed = checked(json.seal(value))
+  local decl
+  local function look(inner, depth)
+    if type(inner) == "table" and depth < 64 then
+      for _, member in pairs(inner) do
+        look(member, depth + 1)
+      end
+    elseif type(inner) == "userdata" and env.run.secret_decls[inner] then
+      local known = env.run.secret_decls[inner]
+      if decl and decl ~= known then
+        err.raise("EINVAL", "ctx.json.seal takes values of one secret input")
+      end
+      decl = known
+    end
+  end
+  look(value, 0)
+  env.run.secret_decls[sealed] = decl
+  return sealed
+end
+
 local function add_files(ctx, env)
   ctx.fs = ctx_fs.new(env)
   function ctx.read(path)
@@ -215,6 +237,9 @@ local function add_files(ctx, env)
     end,
     decode = function(body, opts)
       return checked(json.decode(body, opts))
+    end,
+    seal = function(value)
+      return seal(env, value)
     end,
   }
   ctx.yaml = {

@@ -18,6 +18,7 @@ local READS <const> = {
   can = true,
   version = true,
   identity = true,
+  proxy = true,
 }
 
 local ACTS <const> = { create = true, apply = true, patch = true, delete = true, exec = true }

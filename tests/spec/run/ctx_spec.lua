@@ -188,4 +188,20 @@ describe("ctx", function()
     }, got)
     bench:remove()
   end)
+
+  it("seals JSON with one input's secret, which may go where that one may", function()
+    local secret = require("pai.secret")
+    local decls = {}
+    local made = live({ run = { id = "run-1", target = "local", secret_decls = decls } })
+    local one, other = secret.generate(16), secret.generate(16)
+    decls[one] = { name = "one", hosts = { "example.com" } }
+    decls[other] = { name = "other", hosts = { "other.example.com" } }
+    local sealed = made.json.seal({ auths = { { user = "u", password = one } } })
+    assert.are.equal("***", tostring(sealed))
+    assert.are.equal("one", decls[sealed].name)
+    assert.is_true(sealed:len() > one:len())
+    local ok, e = pcall(made.json.seal, { one, other })
+    assert.is_false(ok)
+    assert.is_truthy(e.message:find("of one secret input", 1, true))
+  end)
 end)
