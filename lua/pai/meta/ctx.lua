@@ -19,6 +19,7 @@
 ---@field check pai.ctx.check Checks that many gates share; see lua/pai/run/ctx_check.lua.
 ---@field kubeconfig pai.ctx.kubeconfig The user's kubeconfig; see lua/pai/run/ctx_kubeconfig.lua.
 ---@field osmo_deploy pai.osmo_deploy OSMO's releases, Secrets and gates; see lua/pai/osmo_deploy.
+---@field inference pai.ctx.inference Which endpoints a workflow refers to; see lua/pai/inference.
 ---@field tools table<string, table> Typed wrappers of foreign tools; see lua/pai/tools.
 local ctx = {}
 

@@ -347,6 +347,9 @@ local LATE <const> = {
   check = function(ctx, env)
     return require("pai.run.ctx_check").new(ctx, env)
   end,
+  inference = function(ctx)
+    return require("pai.inference").new(ctx)
+  end,
 }
 
 ---Makes a ctx.

@@ -1,0 +1,49 @@
+-- ctx.inference: which endpoints a workflow refers to, and whether they are those of the backends
+-- that were chosen. It reads files and asks nobody.
+local discover = require("pai.inference.discover")
+local err = require("pai.err")
+
+local M = {}
+
+local OPTIONS <const> = { spec = true, set = true, set_string = true }
+
+---Makes ctx.inference.
+---@param ctx table
+---@return pai.ctx.inference
+function M.new(ctx)
+  ---@class pai.ctx.inference
+  local inference = {}
+
+  ---Looks through a workflow spec, rendered with the values given. What can't be rendered raises.
+  ---@param opts { spec: string, set: string[]?, set_string: string[]? }
+  ---@return pai.inference.Result
+  function inference.discover(opts)
+    for key in pairs(opts) do
+      if not OPTIONS[key] then
+        err.raise("EINVAL", ("ctx.inference.discover has no option '%s'"):format(tostring(key)))
+      end
+    end
+    local path = opts.spec
+    if path:sub(1, 1) ~= "/" then
+      path = ctx.fs.join(ctx.cwd, path)
+    end
+    local found, e =
+      discover.file(path, { variables = opts.set, string_variables = opts.set_string })
+    if not found then
+      error(e, 0)
+    end
+    return found
+  end
+
+  ---What was found beside the backends that were chosen, as checks of a gate.
+  ---@param found pai.inference.Result
+  ---@param backends string[] "nim", "nvcf", "azure", "none"
+  ---@return table[]
+  function inference.checks(found, backends)
+    return discover.checks(found, backends)
+  end
+
+  return inference
+end
+
+return M
