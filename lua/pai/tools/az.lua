@@ -1,19 +1,31 @@
 -- az: the Azure CLI. Everything is asked for and answered as JSON; what it refuses is an error with
 -- the next thing to do. The subscription is always named by the caller where az takes one.
+local environment = require("pai.azure.environment")
 local err = require("pai.err")
 
 -- What az prints when a call can't be made as things are, and what to do about it.
 local FAILURES <const> = {
   {
+    "AADSTS70020", -- the code expired
+    "ELOGIN",
+    "the code expired: log in again, with a new one",
+  },
+  { "AADSTS%d+", "ELOGIN", "log in to the right tenant: az login --tenant TENANT" },
+  {
+    "PermissionError",
+    "EACCES",
+    "az can't write its own folder: pass config_dir=, a private one that git ignores",
+  },
+  {
     "az login",
     "ELOGIN",
     "run az login; in a shell without a browser, az login --use-device-code",
   },
-  { "AADSTS%d+", "ELOGIN", "log in to the right tenant: az login --tenant TENANT" },
   { "AuthorizationFailed", "EACCES", "activate the eligible role (PIM), wait a minute, try again" },
   { "ResourceNotFound", "ENOENT", nil },
   { "ResourceGroupNotFound", "ENOENT", nil },
   { "QuotaExceeded", "EQUOTA", "raise the quota, or choose another region or size" },
+  { "doesn't exist in cloud", "ENOENT", "az account list --all shows what this login has" },
   { "SubscriptionNotFound", "ENOENT", "az account list shows the subscriptions of this login" },
 }
 
@@ -42,7 +54,7 @@ local function wrap(ctx)
     local r = how(argv, {
       accept = "any",
       timeout = opts.timeout or "60s",
-      env = opts.env,
+      env = environment.of(opts.env),
       stdout = opts.secret and "secret" or nil,
     })
     if r.code ~= 0 then
@@ -74,6 +86,45 @@ local function wrap(ctx)
     return answer
   end
 
+  ---Logs in with a code that is entered in a browser anywhere. One process, from the code to the
+  ---end: a second one would have another code.
+  ---@param opts { tenant: string?, config_dir: string?, on_code: fun(url: string, code: string) }
+  function az.login_by_code(opts)
+    local argv = { "az", "login", "--use-device-code", "--output=json" }
+    if opts.tenant then
+      argv[#argv + 1] = "--tenant"
+      argv[#argv + 1] = opts.tenant
+    end
+    local told = false
+    local r = ctx.exec(argv, {
+      accept = "any",
+      timeout = "30m",
+      -- No question which subscription is to be the default one: each call names its own.
+      env = environment.of({
+        AZURE_CONFIG_DIR = opts.config_dir,
+        AZURE_CORE_LOGIN_EXPERIENCE_V2 = "off",
+      }),
+      on_line = function(line)
+        local url = line:match("(https://%S+)")
+        local code = line:match("code%s+([%w-]+)")
+        if url and code and not told then
+          told = true
+          opts.on_code(url, code)
+        end
+      end,
+    })
+    if r.code ~= 0 then
+      error(failure(argv, r.stderr), 0)
+    end
+  end
+
+  ---Checks of a login, a subscription and a region that share their questions.
+  ---@param opts { subscription: string?, location: string? }
+  ---@return pai.azure.Checks
+  function az.checks(opts)
+    return require("pai.azure.checks").new(ctx, az, opts)
+  end
+
   return az
 end
 
@@ -97,6 +148,7 @@ return {
     { "cognitiveservices", "account", "list" },
     { "cognitiveservices", "account", "deployment", "list" },
     { "cognitiveservices", "account", "deployment", "show" },
+    { "cognitiveservices", "account", "keys", "list" },
     { "cognitiveservices", "account", "list-models" },
     { "extension", "show" },
     { "extension", "list" },
@@ -110,6 +162,7 @@ return {
     { "resource", "list" },
     { "role", "assignment", "list" },
     { "storage", "account", "show" },
+    { "storage", "container", "list" },
     { "vm", "list-skus" },
     { "vm", "list-usage" },
   },

@@ -1,6 +1,7 @@
 -- terraform: plans that are shown before exactly they are applied, and outputs whose sensitive
 -- values are handles. Variables go through a 0600 file, secret ones through TF_VAR_ in the
 -- environment of that one child; nothing is in an argument.
+local environment = require("pai.azure.environment")
 local err = require("pai.err")
 
 local ENV <const> = { TF_IN_AUTOMATION = "1", TF_INPUT = "0", CHECKPOINT_DISABLE = "1" }
@@ -19,7 +20,7 @@ local function with_env(more)
       env[k] = v
     end
   end
-  return env
+  return environment.of(env)
 end
 
 local function wrap(ctx)
