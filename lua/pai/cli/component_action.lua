@@ -1,5 +1,5 @@
--- What `pai preflight`, `deploy`, `verify` and `teardown` share: one action over any set of
--- components.
+-- `pai preflight`, `deploy`, `verify` and `teardown`: one action over any set of components. What
+-- looks is no run and writes nothing; what acts is a run like any other.
 local args = require("pai.cli.args")
 local compose = require("pai.recipe.compose")
 local err = require("pai.err")
@@ -70,6 +70,72 @@ function M.act(action, words, opts)
     end
     return require("pai.cli.run").begin(path, rest, opts, open_view)
   end)
+end
+
+local INPUTS <const> = {
+  { name = "input", arg = "FILE", doc = "inputs as JSON or YAML; - is standard input" },
+  { name = "target", arg = "TARGET", doc = "local or osmo" },
+}
+
+local RUN <const> = {
+  { name = "plan", arg = "DIGEST", doc = "run only what this plan showed" },
+  { name = "yes", doc = "confirm steps that destroy" },
+  { name = "allow-dirty", doc = "run with changes that are not committed" },
+  { name = "run-id", arg = "ID", doc = "the id of the run, run-…" },
+  { name = "plain", doc = "plain lines, also on a terminal" },
+}
+
+local LOOKS <const> = "Runs the checks of every component that is named side by side, each with a "
+  .. "deadline, and gives one verdict: exit code 0 when all are green, 1 when one is red or unknown."
+
+local COMMANDS <const> = {
+  preflight = {
+    how = M.look,
+    summary = "look whether components can be deployed; changes nothing",
+    doc = LOOKS,
+  },
+  verify = {
+    how = M.look,
+    summary = "look whether components work; changes nothing",
+    doc = LOOKS,
+  },
+  deploy = {
+    how = M.act,
+    summary = "deploy components, in the order given",
+    doc = "Deploys each component that is named, in that order, as one run: it is journalled and "
+      .. "goes on with `pai resume`. The first red gate stops it.",
+  },
+  teardown = {
+    how = M.act,
+    summary = "tear components down, in the order given",
+    doc = "Tears down each component that is named, in that order, as one run. What destroys asks "
+      .. "first; without a terminal, --yes or --plan answers.",
+  },
+}
+
+---The command of an action.
+---@param action string
+---@return pai.cli.Command
+function M.command(action)
+  local one = COMMANDS[action]
+  local options = table.move(INPUTS, 1, #INPUTS, 1, {})
+  if one.how == M.act then
+    table.move(RUN, 1, #RUN, #options + 1, options)
+  end
+  return {
+    name = action,
+    summary = one.summary,
+    usage = "COMPONENT... [key=value ...]",
+    doc = one.doc,
+    options = options,
+    examples = {
+      { ("pai %s cluster-microk8s osmo-k8s"):format(action), "two components" },
+      { ("pai %s cluster-microk8s --json"):format(action), "the same for programs" },
+    },
+    run = function(words, opts)
+      return one.how(action, words, opts)
+    end,
+  }
 end
 
 return M
