@@ -86,7 +86,7 @@ local RUN <const> = {
 }
 
 local LOOKS <const> = "Runs the checks of every component that is named side by side, each with a "
-  .. "deadline, and gives one verdict: exit code 0 when all are green, 1 when one is red or unknown."
+  .. "deadline, and gives one verdict: exit code 0 when all are green, 1 when one is not."
 
 local COMMANDS <const> = {
   preflight = {
