@@ -12,6 +12,15 @@ local M = {}
 
 local HEALTHY_WITHIN_MS <const> = 300000
 
+-- What the forward needs of our environment: where the kubeconfig is, and what its plugins read.
+local PASSED <const> = {
+  "KUBECONFIG",
+  "AZURE_CONFIG_DIR",
+  "HTTPS_PROXY",
+  "NO_PROXY",
+  "SSL_CERT_FILE",
+}
+
 ---@class pai.osmo_deploy.Forward
 ---@field pid integer
 ---@field start_time integer
@@ -132,7 +141,11 @@ function M.ensure(k, conf)
   end
   argv[#argv + 1] = "svc/osmo-gateway"
   argv[#argv + 1] = ("%d:80"):format(conf.port)
-  local pid, e = exec.detach(argv, { cwd = "/" })
+  local environment = {}
+  for _, name in ipairs(PASSED) do
+    environment[name] = os.getenv(name)
+  end
+  local pid, e = exec.detach(argv, { cwd = "/", env = environment })
   if not pid then
     error(e, 0)
   end
