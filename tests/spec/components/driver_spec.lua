@@ -65,7 +65,7 @@ describe("driver and osmo-cli", function()
         .. "osmo-k8s, osmo-cli",
       ["cluster=azure inference=foundry capabilities=vlm storage=azure://a/c"] = "azure-access, "
         .. "cluster-azure, osmo-azure, inference-azure, osmo-cli",
-      ["cluster=onprem inference=nim nims=qwen3-235b gpus_per_node=8 hf=env:HF_X"] = "cluster-onprem, "
+      ["cluster=onprem inference=nim nims=qwen3-235b gpus_total=9 hf=env:HF_X"] = "cluster-onprem, "
         .. "osmo-k8s, inference-nim-operator, osmo-cli",
     }) do
       local checks, r = select(words, { HF_X = "hf" .. tostring(os.time()) })
