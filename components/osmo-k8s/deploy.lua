@@ -24,6 +24,10 @@ local function simple(name, after, timeout)
   end)
 end
 
+local function place(inp, namespace)
+  return { context = inp.context, kubeconfig = inp.kubeconfig, namespace = namespace }
+end
+
 local function release(which, after)
   return part(which, after, "30m", function(ctx, conf)
     return ctx.osmo_deploy.release_ready(conf, which)
@@ -99,10 +103,12 @@ return {
         return decision ~= "install" and { scheduler = decision } or nil
       end,
       run = function(ctx, inp)
+        local at = place(inp, "kai-scheduler")
+        ctx.tools.helm.unlock("kai-scheduler", at)
         ctx.tools.helm.upgrade("kai-scheduler", ctx.osmo_deploy.LOCK.kai.chart, {
-          context = inp.context,
-          kubeconfig = inp.kubeconfig,
-          namespace = "kai-scheduler",
+          context = at.context,
+          kubeconfig = at.kubeconfig,
+          namespace = at.namespace,
           values = {
             -- OSMO's documentation asks for both.
             scheduler = {
@@ -130,10 +136,12 @@ return {
       end,
       run = function(ctx, inp)
         local lock = ctx.osmo_deploy.LOCK.gpu_operator
+        local at = place(inp, "gpu-operator")
+        ctx.tools.helm.unlock("gpu-operator", at)
         ctx.tools.helm.upgrade("gpu-operator", "gpu-operator", {
-          context = inp.context,
-          kubeconfig = inp.kubeconfig,
-          namespace = "gpu-operator",
+          context = at.context,
+          kubeconfig = at.kubeconfig,
+          namespace = at.namespace,
           repo = lock.repo,
           version = lock.version,
           timeout = "10m",

@@ -49,8 +49,11 @@ function M.scheduler(ctx, inp)
   if inp.scheduler == "existing" then
     return crd and "existing",
       "scheduler=existing, but the cluster has no podgroups.scheduling.run.ai"
-  elseif releases(ctx, inp, "kai%-scheduler") then
-    return "kai"
+  end
+  local release = releases(ctx, inp, "kai%-scheduler")
+  if release then
+    -- One that failed is tried again.
+    return release.status == "deployed" and "kai" or "install"
   end
   local runai = k:get("namespaces", "runai", { accept = ABSENT })
   if crd or runai then
@@ -75,7 +78,8 @@ function M.gpu_operator(ctx, inp)
       return false, "GPUs can be had"
     end
   end
-  if releases(ctx, inp, "gpu%-operator") then
+  local release = releases(ctx, inp, "gpu%-operator")
+  if release and release.status == "deployed" then
     return false, "a release is there"
   end
   local class = k:get(RUNTIME_CLASS, "nvidia", { accept = ABSENT })

@@ -23,6 +23,7 @@ local M = {}
 ---@field storage { base_url: string }
 ---@field db table? host, port, name, user, password (a handle); default: in the cluster
 ---@field redis table? host, port, password (a handle); default: in the cluster
+---@field database_has_data boolean? of one outside of the cluster: a new key would not fit it
 ---@field values table? the user's own, over ours
 ---@field port integer? of this machine, that leads to the gateway
 ---@field mek_file string? with the master key of an earlier deployment
@@ -192,6 +193,7 @@ function M.new(ctx, env)
   function deploy.release(conf, which)
     act("release")
     local release = RELEASES[which]
+    ctx.tools.helm.unlock(release.name, at(conf, conf.namespaces[which]))
     local into = ctx.fs.tempdir()
     local archive = ctx.tools.helm.pull(release.chart, {
       repo = lock.charts.repo,

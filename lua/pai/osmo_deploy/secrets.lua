@@ -189,7 +189,10 @@ function M.complete(k, conf)
   if not there(k, "secrets", conf.namespaces.operator, "osmo-operator-token") then
     return false
   end
-  for _, given in ipairs({ { "db", "db-secret", "db-password" } }) do
+  for _, given in ipairs({
+    { "db", "db-secret", "db-password" },
+    { "redis", "redis-secret", "redis-password" },
+  }) do
     local value = conf[given[1]] and conf[given[1]].password
     local known = value and k:secret(given[2], { namespace = conf.namespaces.service })
     if value and not (known[given[3]] and known[given[3]]:equals(value)) then

@@ -5,6 +5,9 @@ local err = require("pai.err")
 -- helm says "Error: release: not found" with exit code 1 for a release that is not there.
 local NOT_FOUND <const> = "release: not found"
 
+-- How long a release may be pending before its helm counts as gone: longer than any wait of ours.
+local PENDING_S <const> = 1800
+
 ---@class pai.tools.helm.Release
 ---@field name string
 ---@field namespace string
@@ -99,6 +102,30 @@ local function wrap(ctx)
     argv[#argv + 1] = opts.namespace and "--all" or "--all-namespaces"
     argv[#argv + 1] = "--output=json"
     return ctx.json.decode(ctx.query(argv, { timeout = "60s" }).stdout)
+  end
+
+  ---Frees a release that a killed helm has left pending: helm itself refuses it for ever. One that
+  ---somebody may still be working on is refused by name.
+  ---@param name string
+  ---@param opts { context: string, namespace: string, kubeconfig: string? }
+  ---@return boolean mended
+  function helm.unlock(name, opts)
+    local found = helm.status(name, opts)
+    if not found or not found.status:find("^pending") then
+      return false
+    end
+    local long_ago = os.date("!%Y-%m-%dT%H:%M:%S", os.time() - PENDING_S)
+    if not ctx.resumed and (found.deployed_at or "") > long_ago then
+      err.raise("EBUSY", ("%s is %s since %s"):format(name, found.status, found.deployed_at), {
+        hint = "another helm may be at work; wait for it, or resume the run that was",
+        retryable = true,
+      })
+    elseif found.status == "pending-install" then
+      helm.uninstall(name, opts)
+    else
+      ctx.exec(where(opts, { "helm", "rollback", name, "--wait" }), { timeout = "15m" })
+    end
+    return true
   end
 
   ---Installs or upgrades a release and waits for its objects.

@@ -111,6 +111,12 @@ elseif verb == "upgrade" then
     fail("UPGRADE FAILED: context deadline exceeded")
   end
   reply(shown(r))
+elseif verb == "rollback" then
+  note(true)
+  local r = release(argv[2])
+  r.status, r.revision = "deployed", r.revision + 1
+  assert(fs.write(path(r.name), json.encode(r)))
+  io.stdout:write("Rollback was a success! Happy Helming!\n")
 elseif verb == "uninstall" then
   note(true)
   if not release(argv[2]) then

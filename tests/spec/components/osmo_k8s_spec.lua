@@ -130,7 +130,7 @@ describe("osmo-k8s", function()
     local list = {}
     for _, one in ipairs(talk:calls()) do
       local verb, name = one.text:match("^helm (%l+) (%S+)")
-      if verb == "upgrade" or verb == "uninstall" then
+      if verb == "upgrade" or verb == "uninstall" or verb == "rollback" then
         list[#list + 1] = verb .. " " .. name
       end
     end
@@ -359,6 +359,42 @@ describe("osmo-k8s", function()
     assert.is_truthy(r.stdout:find("there is none", 1, true), r.stdout)
     assert.is_truthy(r.stdout:find('"name":"storage credentials"', 1, true))
     assert.is_truthy(r.stdout:find(o.url, 1, true))
+  end)
+
+  cluster.it("mends a release that a killed helm has left pending, and no other's", function(c)
+    prepare(c)
+    local o = osmo()
+    assert.are.equal(0, call("deploy", o).code)
+    local path = talk.dir .. "/releases/osmo-%s.json"
+    local function pending(which, status, since)
+      local r = json.decode(fs.read(path:format(which)))
+      r.status, r.deployed = status, since
+      assert(fs.write(path:format(which), json.encode(r)))
+    end
+    pending("minimal", "pending-install", os.date("!%Y-%m-%dT%H:%M:%SZ"))
+    talk:forget()
+    failing(c, o, "osmo-minimal is pending-install since")
+    assert.are.same({}, helm_acts())
+    pending("minimal", "pending-install", "2020-01-01T00:00:00Z")
+    pending("operator", "pending-upgrade", "2020-01-01T00:00:00Z")
+    local r = call("deploy", o)
+    assert.are.equal(0, r.code, r.stdout .. r.stderr)
+    assert.are.same({
+      "uninstall osmo-minimal",
+      "upgrade osmo-minimal",
+      "rollback osmo-operator",
+      "upgrade osmo-operator",
+    }, helm_acts())
+    -- One that failed is tried again.
+    local kai = talk.dir .. "/releases/kai-scheduler.json"
+    local failed = json.decode(fs.read(kai))
+    failed.status = "failed"
+    assert(fs.write(kai, json.encode(failed)))
+    talk:forget()
+    assert.are.equal(0, call("deploy", o).code)
+    assert.are.same({ "upgrade kai-scheduler" }, helm_acts())
+    talk:check()
+    o.server:close()
   end)
 
   cluster.it("decides about the GPU Operator", function(c)
