@@ -18,8 +18,13 @@ function M.ask(run)
     local outcome = run.settled[node.name]
     got[name] = outcome and graph.copy(outcome.result)
   end
+  local states = {}
+  for name, outcome in pairs(run.settled) do
+    states[name] = outcome.state
+  end
   local ctx = run:recipe_ctx("read", "report")
-  local ok, value = pcall(async.deadline, TIMEOUT, fn, ctx, graph.copy(run.root.inp), got)
+  local inp = graph.copy(run.root.inp)
+  local ok, value = pcall(async.deadline, TIMEOUT, fn, ctx, inp, got, states)
   if not ok then
     run:log(nil, "report: " .. run.loader:locate(err.wrap(value).message), "warn")
     return nil

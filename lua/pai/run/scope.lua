@@ -89,7 +89,8 @@ function M:returned(scope)
       local from, key = entry.from:match("^([^.]+)%.?(.*)$")
       local value = values[from]
       if key ~= "" then
-        value = type(value) == "table" and value[key] or nil
+        value = type(value) == "table" and value or {}
+        value = value[key]
       end
       picked[name] = value
     else

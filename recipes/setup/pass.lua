@@ -1,0 +1,71 @@
+-- What setup gives to each component: inputs of the same name, what discovery found, and what the
+-- file of `config` says for that component. Everything else keeps the component's own default.
+local M = {}
+
+local SAME <const> = {
+  ["azure-access"] = { "subscription", "tenant", "location" },
+  ["openclaw-azure-login"] = { "subscription", "tenant" },
+  ["cluster-microk8s"] = { "gpu", "context", "kubeconfig" },
+  ["cluster-azure"] = {
+    "allowed_cidr",
+    "context",
+    "dir",
+    "ip_service",
+    "kubeconfig",
+    "location",
+    "subscription",
+  },
+  ["osmo-k8s"] = { "context", "kubeconfig", "gpu", "url" },
+  ["osmo-azure"] = { "context", "kubeconfig", "dir", "url" },
+  ["inference-nim-operator"] = { "context", "kubeconfig", "tolerations" },
+  ["inference-azure"] = { "dir" },
+}
+
+local FOUND <const> = {}
+
+FOUND["cluster-azure"] = function(inp)
+  if inp.spot then
+    return { gpu_priority = "Spot", spot_tolerated = true }
+  end
+end
+
+FOUND["inference-nim-operator"] = function(inp, found)
+  local names, seen = {}, {}
+  for _, list in ipairs({ found.nims or {}, inp.nims or {} }) do
+    for _, name in ipairs(list) do
+      names[#names + 1] = not seen[name] and name or nil
+      seen[name] = true
+    end
+  end
+  local one = inp.cluster == "azure" and { 4, 1 } or { 1, nil }
+  return {
+    nims = #names > 0 and names or nil,
+    gpu_nodes = inp.gpu_nodes or (inp.gpus_per_node or one[2]) and one[1] or nil,
+    gpus_per_node = inp.gpus_per_node or one[2],
+  }
+end
+
+FOUND["inference-nvcf"] = function(_, found)
+  return { functions = found.nvcf and #found.nvcf > 0 and found.nvcf or nil }
+end
+
+---The inputs of a component.
+---@param component string
+---@param inp table setup's own
+---@param found table what the step discover gave
+---@return table
+function M.inputs(component, inp, found)
+  local out = {}
+  for _, name in ipairs(SAME[component] or {}) do
+    out[name] = inp[name]
+  end
+  for name, value in pairs(FOUND[component] and FOUND[component](inp, found) or {}) do
+    out[name] = value
+  end
+  for name, value in pairs(found.config and found.config[component] or {}) do
+    out[name] = value
+  end
+  return out
+end
+
+return M

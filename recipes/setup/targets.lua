@@ -1,0 +1,197 @@
+-- Which components a choice of targets comes to, and which choices make no sense. All of it is
+-- known before anything is loaded or asked.
+local M = {}
+
+M.CLUSTERS = { microk8s = "cluster-microk8s", azure = "cluster-azure" }
+M.OSMO = { microk8s = "osmo-k8s", azure = "osmo-azure" }
+M.INFERENCE = {
+  nim = "inference-nim-operator",
+  nvcf = "inference-nvcf",
+  azure = "inference-azure",
+}
+M.CLI = "osmo-cli"
+M.ACCESS = "azure-access"
+M.LOGIN = "openclaw-azure-login"
+
+-- What a backend's catalogue can do. NVCF: the functions that upstream's runbook names.
+local CAPABILITIES <const> = {
+  nim = {
+    "text-llm",
+    "chat",
+    "vlm",
+    "video-qa",
+    "spatial-reasoning",
+    "image-edit",
+    "video-style-transfer",
+    "video-world-model",
+    "video-generation",
+  },
+  nvcf = {
+    "text-llm",
+    "chat",
+    "vlm",
+    "video-qa",
+    "video-style-transfer",
+    "video-world-model",
+    "video-generation",
+  },
+  azure = { "text-llm", "chat" },
+}
+
+---The inference backends that were chosen, without "none".
+---@param inp table
+---@return string[]
+function M.backends(inp)
+  local list, seen = {}, {}
+  for _, name in ipairs(inp.inference or {}) do
+    if name ~= "none" and not seen[name] then
+      seen[name] = true
+      list[#list + 1] = name
+    end
+  end
+  return list
+end
+
+local function has(list, value)
+  for _, entry in ipairs(list or {}) do
+    if entry == value then
+      return true
+    end
+  end
+  return false
+end
+
+local function check(name, problem, measured, hint)
+  return {
+    name = name,
+    state = problem and "red" or "ok",
+    measured = problem or measured,
+    hint = problem and hint or nil,
+  }
+end
+
+local function inference(inp)
+  local given = inp.inference or {}
+  local backends = M.backends(inp)
+  if #given == 0 then
+    return "no backend is chosen", "inference=nim, nvcf, azure or none"
+  elseif has(given, "none") and #backends > 0 then
+    return "none and " .. table.concat(backends, ", ") .. " at once", "choose one of them"
+  elseif inp.cluster == "microk8s" and has(backends, "azure") then
+    return "Azure AI Foundry needs Azure identities, which a MicroK8s node does not have",
+      "inference=nvcf or inference=nim with MicroK8s, or cluster=azure"
+  elseif inp.cluster == "microk8s" and not inp.gpu and has(backends, "nim") then
+    return "a MicroK8s without a GPU can't run a NIM", "gpu=true, or inference=nvcf"
+  end
+end
+
+local function capabilities(inp)
+  local missing = {}
+  for _, wanted in ipairs(inp.capabilities or {}) do
+    local there = false
+    for _, backend in ipairs(M.backends(inp)) do
+      there = there or has(CAPABILITIES[backend], wanted)
+    end
+    if not there then
+      missing[#missing + 1] = wanted
+    end
+  end
+  return #missing > 0
+      and ("%s can't do %s"):format(
+        #M.backends(inp) > 0 and table.concat(M.backends(inp), ", ") or "no inference",
+        table.concat(missing, ", ")
+      )
+    or nil
+end
+
+local function spot(inp)
+  if not inp.spot then
+    return nil
+  elseif inp.cluster ~= "azure" then
+    return "Spot nodes are Azure's"
+  end
+  for _, text in ipairs(inp.tolerations or {}) do
+    if text:find("^kubernetes%.azure%.com/scalesetpriority") then
+      return nil
+    end
+  end
+  if has(M.backends(inp), "nim") then
+    return "Spot nodes are tainted, and no NIM would tolerate it"
+  end
+end
+
+---What is wrong with a choice, and what is right, as checks of a gate.
+---@param inp table
+---@return table[]
+function M.checks(inp)
+  local wrong, hint = inference(inp)
+  local chosen = table.concat(inp.inference or {}, ", ")
+  local osmo = M.OSMO[inp.cluster]
+  local follows = inp.osmo and inp.osmo ~= osmo
+  local needs_spec = inp.workload == "custom" and not inp.spec
+  local lacks = capabilities(inp)
+  local tainted = spot(inp)
+  local several = #M.backends(inp) > 1 and " (several, as was given)" or ""
+  return {
+    check("cluster", nil, M.CLUSTERS[inp.cluster]),
+    check(
+      "osmo",
+      follows and ("%s does not go with cluster=%s"):format(inp.osmo, inp.cluster) or nil,
+      osmo,
+      "it follows from the cluster: leave osmo out, or osmo=" .. osmo
+    ),
+    check("inference", wrong, chosen .. several, hint),
+    check(
+      "capabilities",
+      lacks,
+      #(inp.capabilities or {}) > 0 and table.concat(inp.capabilities, ", ") or "none is named",
+      "choose a backend that can, or another model in the workload"
+    ),
+    check(
+      "spot",
+      tainted,
+      inp.spot and "tolerated" or "no Spot nodes",
+      "tolerations=kubernetes.azure.com/scalesetpriority=spot:NoSchedule"
+    ),
+    check(
+      "workload",
+      needs_spec and "custom, and no spec is given" or nil,
+      inp.workload,
+      "spec=FILE is the workflow that is to run"
+    ),
+  }
+end
+
+---Whether all of them are green.
+---@param inp table
+---@return boolean
+function M.valid(inp)
+  for _, one in ipairs(M.checks(inp)) do
+    if one.state == "red" then
+      return false
+    end
+  end
+  return true
+end
+
+---Every component of a choice, in the order of its use.
+---@param inp table
+---@return string[]
+function M.components(inp)
+  local list = {}
+  if inp.cluster == "azure" then
+    if inp.chat_only then
+      list[1] = M.LOGIN
+    end
+    list[#list + 1] = M.ACCESS
+  end
+  list[#list + 1] = M.CLUSTERS[inp.cluster]
+  list[#list + 1] = M.OSMO[inp.cluster]
+  for _, backend in ipairs(M.backends(inp)) do
+    list[#list + 1] = M.INFERENCE[backend]
+  end
+  list[#list + 1] = M.CLI
+  return list
+end
+
+return M
