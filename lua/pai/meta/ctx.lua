@@ -20,6 +20,8 @@
 ---@field kubeconfig pai.ctx.kubeconfig The user's kubeconfig; see lua/pai/run/ctx_kubeconfig.lua.
 ---@field osmo_deploy pai.osmo_deploy OSMO's releases, Secrets and gates; see lua/pai/osmo_deploy.
 ---@field inference pai.ctx.inference Which endpoints a workflow refers to; see lua/pai/inference.
+---@field cidr table IPv4 networks; see lua/pai/cidr.lua.
+---@field semver table Versions; see lua/pai/semver.lua.
 ---@field tools table<string, table> Typed wrappers of foreign tools; see lua/pai/tools.
 local ctx = {}
 

@@ -319,6 +319,15 @@ local function add_flow(ctx, env)
   end
 end
 
+-- A module's functions in a table of the recipe's own.
+local function copy_of(module)
+  local copy = {}
+  for name, fn in pairs(require(module)) do
+    copy[name] = fn
+  end
+  return copy
+end
+
 -- What is made when a recipe first names it.
 local LATE <const> = {
   osmo = function(_, env)
@@ -349,6 +358,13 @@ local LATE <const> = {
   end,
   inference = function(ctx)
     return require("pai.inference").new(ctx)
+  end,
+  -- Arithmetic of networks and versions; neither looks at anything.
+  cidr = function()
+    return copy_of("pai.cidr")
+  end,
+  semver = function()
+    return copy_of("pai.semver")
   end,
 }
 

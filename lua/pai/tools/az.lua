@@ -118,6 +118,25 @@ local function wrap(ctx)
     end
   end
 
+  ---The credential of an AKS cluster as a kubeconfig, for ctx.kubeconfig.merge. az itself writes no
+  ---file and leaves the current context alone.
+  ---@param at { subscription: string, group: string, name: string }
+  ---@return pai.secret.handle
+  function az.kubeconfig(at)
+    return az.act({
+      "aks",
+      "get-credentials",
+      "--subscription",
+      at.subscription,
+      "--resource-group",
+      at.group,
+      "--name",
+      at.name,
+      "--file",
+      "-",
+    }, { secret = true, timeout = "2m" })
+  end
+
   ---Checks of a login, a subscription and a region that share their questions.
   ---@param opts { subscription: string?, location: string? }
   ---@return pai.azure.Checks
@@ -157,6 +176,7 @@ return {
     { "ml", "serverless-endpoint", "show" },
     { "ml", "serverless-endpoint", "list" },
     { "ml", "workspace", "show" },
+    { "network", "public-ip", "show" },
     { "provider", "show" },
     { "provider", "list" },
     { "resource", "list" },

@@ -90,16 +90,48 @@ local function wrap(ctx)
     return out
   end
 
-  ---Applies a kept plan, and nothing else.
+  ---Applies a kept plan, and nothing else. Raises ESTALE when the state changed after it was made.
   ---@param dir string
   ---@param plan string its file
   ---@param opts { env: table?, timeout: string? }?
   function terraform.apply(dir, plan, opts)
     opts = opts or {}
-    ctx.exec(
+    local r = ctx.exec(
       { "terraform", chdir(dir), "apply", "-input=false", "-no-color", ctx.fs.abspath(plan) },
-      { env = with_env(opts.env), timeout = opts.timeout or "2h" }
+      { env = with_env(opts.env), timeout = opts.timeout or "2h", accept = "any" }
     )
+    if r.code == 0 then
+      return
+    elseif r.stderr:find("Saved plan is stale", 1, true) then
+      err.raise("ESTALE", "terraform apply: the state changed after the plan was made")
+    end
+    local first = r.stderr:match("Error: ([^\n]+)") or r.stderr:match("[^\n]+") or "no message"
+    err.raise("EEXIT", "terraform apply: " .. first, { exit = r.code })
+  end
+
+  ---The resources of a state; none when there is no state.
+  ---@param dir string
+  ---@return string[] addresses
+  function terraform.resources(dir)
+    local r = ctx.query({ "terraform", chdir(dir), "state", "list" }, {
+      accept = "any",
+      env = with_env(),
+      timeout = "2m",
+    })
+    local list = {}
+    if r.code ~= 0 then
+      if r.stderr:find("No state file was found", 1, true) then
+        return list
+      end
+      err.raise(
+        "EEXIT",
+        "terraform state list: " .. (r.stderr:match("Error: ([^\n]+)") or r.stderr)
+      )
+    end
+    for line in r.stdout:gmatch("[^\n]+") do
+      list[#list + 1] = line
+    end
+    return list
   end
 
   ---The names of a state's outputs, and which are sensitive.

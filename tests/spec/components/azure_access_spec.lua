@@ -11,6 +11,7 @@ describe("azure-access", function()
 
   before_each(function()
     bench = support.new()
+    azure.install(bench, { "azure-access" })
     talk = stand_in.new(bench.root .. "/tools", { "az" })
   end)
 

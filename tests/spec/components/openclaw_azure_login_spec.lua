@@ -15,6 +15,7 @@ describe("openclaw-azure-login", function()
 
   before_each(function()
     bench = support.new()
+    azure.install(bench, { "openclaw-azure-login" })
     talk = stand_in.new(bench.root .. "/tools", { "az" }, { "git" })
     talk:tell(
       azure.answer(

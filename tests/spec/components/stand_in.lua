@@ -24,6 +24,8 @@ local M = {}
 ---@field stdin string? pattern that what it reads must match
 ---@field env table<string, string>? patterns that variables must match
 ---@field hang boolean? it never ends
+---@field writes { after: string, path: string?, text: string }[]? files: `after` is the beginning
+---of the argument that names it ("-out="), `path` what follows
 
 ---@class tests.Talk
 ---@field dir string

@@ -52,6 +52,15 @@ for _, answer in ipairs(assert(json.decode(assert(fs.read(dir .. "/talk.json")))
       end
     end
     note(true)
+    for _, file in ipairs(answer.writes or {}) do
+      for _, word in ipairs(argv) do
+        if word:sub(1, #file.after) == file.after then
+          local path = word:sub(#file.after + 1) .. (file.path or "")
+          assert(fs.mkdir(fs.dirname(path), { parents = true }))
+          assert(fs.write(path, file.text, { sync = false }))
+        end
+      end
+    end
     if answer.hang then
       pai.task.sleep("10m")
     elseif answer.delay then
