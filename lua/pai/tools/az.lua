@@ -24,6 +24,8 @@ local FAILURES <const> = {
   { "AuthorizationFailed", "EACCES", "activate the eligible role (PIM), wait a minute, try again" },
   { "ResourceNotFound", "ENOENT", nil },
   { "ResourceGroupNotFound", "ENOENT", nil },
+  { "DeploymentNotFound", "ENOENT", nil },
+  { "MarketplacePurchase", "EACCES", "accept the model's terms in the Marketplace first" },
   { "QuotaExceeded", "EQUOTA", "raise the quota, or choose another region or size" },
   { "doesn't exist in cloud", "ENOENT", "az account list --all shows what this login has" },
   { "SubscriptionNotFound", "ENOENT", "az account list shows the subscriptions of this login" },
@@ -135,6 +137,37 @@ local function wrap(ctx)
       "--file",
       "-",
     }, { secret = true, timeout = "2m" })
+  end
+
+  ---The first key of a Cognitive Services account.
+  ---@param at { subscription: string, group: string, account: string }
+  ---@return pai.secret.handle
+  function az.account_key(at)
+    local argv = { "az", "cognitiveservices", "account", "keys", "list" }
+    for _, word in ipairs({
+      "--subscription",
+      at.subscription,
+      "--resource-group",
+      at.group,
+      "--name",
+      at.account,
+      "--query",
+      "key1",
+      "--output=tsv",
+      "--only-show-errors",
+    }) do
+      argv[#argv + 1] = word
+    end
+    local r = ctx.query(argv, {
+      accept = "any",
+      timeout = "60s",
+      env = environment.of(),
+      stdout = "secret",
+    })
+    if r.code ~= 0 then
+      error(failure(argv, r.stderr), 0)
+    end
+    return r.stdout
   end
 
   ---Checks of a login, a subscription and a region that share their questions.
