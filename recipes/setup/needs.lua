@@ -18,6 +18,7 @@ return {
     "@osmo",
     "@url",
     "api.nvcf.nvidia.com",
+    "*.services.ai.azure.com",
   },
   writes = { "@dir", "@kubeconfig" },
   clusters = { "@context" },
