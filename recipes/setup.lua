@@ -8,9 +8,10 @@ local targets = require("setup.targets")
 local TIMES <const> = {
   microk8s = { cluster = { 4, 30 }, osmo = { 5, 60 } },
   azure = { cluster = { 20, 60 }, osmo = { 5, 60 } },
+  onprem = { cluster = { 0.05, 3 }, osmo = { 5, 60 } },
   nim = { 5, 150 },
   nvcf = { 0.2, 2 },
-  azure_inference = { 2, 15 },
+  foundry = { 2, 15 },
 }
 
 local function estimate(_, inp)
@@ -20,7 +21,7 @@ local function estimate(_, inp)
   local times = TIMES[inp.cluster]
   local least, most = table.unpack(times.osmo)
   for _, backend in ipairs(targets.backends(inp)) do
-    local its = TIMES[backend == "azure" and "azure_inference" or backend]
+    local its = TIMES[backend]
     least, most = math.max(least, its[1]), math.max(most, its[2])
   end
   local function phase(name, from, to)
@@ -39,9 +40,10 @@ return {
   title = "Set up the stack",
   summary = "Cluster, OSMO and inference for a workload, each behind a gate that tells the truth.",
   doc = [[
-cluster    microk8s or azure            osmo follows from it: osmo-k8s or osmo-azure
-inference  nim, nvcf, azure or none     one by default; several when they are listed
-           microk8s takes no azure (Foundry needs Azure identities), and no nim without a GPU
+cluster    microk8s, azure, onprem      osmo follows from it: osmo-k8s or osmo-azure
+inference  nim, nvcf, foundry or none   one by default; several when they are listed
+           foundry needs Azure identities, so cluster=azure; nim needs GPUs
+           onprem is a cluster that is there: it is looked at, and not deployed
 
 1. targets     the choice makes sense; else nothing is loaded, asked or run
 2. discover    spec, rendered with set=NAME=VALUE, is searched for endpoints: *.osmo-nims is a NIM,
@@ -65,13 +67,13 @@ This is not for questions about a workflow that ran: see pai osmo logs, or pai r
   inputs = {
     cluster = {
       type = "enum",
-      values = { "microk8s", "azure" },
+      values = { "microk8s", "azure", "onprem" },
       doc = "Where the cluster runs.",
     },
     inference = {
       type = "list",
       of = "enum",
-      values = { "nim", "nvcf", "azure", "none" },
+      values = { "nim", "nvcf", "foundry", "none" },
       doc = "Where models run.",
     },
     workload = {
@@ -147,6 +149,11 @@ This is not for questions about a workflow that ran: see pai osmo logs, or pai r
       doc = "Terraform's module and state, on Azure.",
     },
     url = { type = "string", optional = true, doc = "URL of OSMO's gateway, if it has one." },
+    endpoint = {
+      type = "string",
+      optional = true,
+      doc = "URL of the Foundry account's models, if it is not the usual one.",
+    },
     ip_service = {
       type = "string",
       default = "https://ifconfig.me/ip",

@@ -37,12 +37,13 @@ local ABOUT_A_RUN <const> = {
 local TARGETS <const> = {
   cluster = {
     azure = { "%f[%w]aks%f[%W]", "azure kubernetes", "on azure" },
+    onprem = { "on%-prem", "on prem" },
     microk8s = { "microk8s", "this machine", "single%-node", "single node" },
   },
   inference = {
     nim = { "%f[%w]nims?%f[%W]" },
     nvcf = { "nvcf", "cloud functions" },
-    azure = { "foundry" },
+    foundry = { "foundry" },
     none = { "no inference", "without inference" },
   },
   workload = {

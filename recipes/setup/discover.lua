@@ -47,8 +47,8 @@ end
 -- MinIO of MicroK8s is s3://, Azure's storage is azure://, and az:// is none that OSMO's SDK reads.
 local function storage(inp, found)
   local wrong = { az = "write azure://ACCOUNT/CONTAINER" }
-  if inp.cluster == "microk8s" then
-    wrong.azure = "the storage of MicroK8s is MinIO: write s3://BUCKET"
+  if inp.cluster ~= "azure" then
+    wrong.azure = "the storage of this cluster is MinIO: write s3://BUCKET"
   else
     wrong.s3 = "the storage of this cluster is Azure's: write azure://ACCOUNT/CONTAINER"
   end
@@ -58,7 +58,7 @@ local function storage(inp, found)
       name = "storage " .. scheme .. "://",
       state = wrong[scheme] and "red" or "ok",
       measured = "the workflow refers to it",
-      expected = inp.cluster == "microk8s" and "s3://" or "azure://",
+      expected = inp.cluster ~= "azure" and "s3://" or "azure://",
       hint = wrong[scheme],
     }
   end

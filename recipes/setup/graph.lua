@@ -50,7 +50,7 @@ local function preflights(inp, add)
     before = { "login" }
   end
   for _, component in ipairs(targets.components(inp)) do
-    if component ~= targets.LOGIN then
+    if component ~= targets.LOGIN and not targets.is_there(component) then
       local name = "preflight-" .. component
       names[#names + 1] = name
       add(use(name, component, "preflight", before, "Preflight of " .. component))
@@ -72,8 +72,11 @@ function M.steps(inp)
   add(discover_step())
   local green = preflights(inp, add)
   local cluster, osmo = targets.CLUSTERS[inp.cluster], targets.OSMO[inp.cluster]
-  add(use("cluster", cluster, "deploy", green, "The cluster"))
-  add(use("gate-kubernetes", cluster, "verify", { "cluster" }, "Kubernetes gate"))
+  if not targets.is_there(cluster) then
+    add(use("cluster", cluster, "deploy", green, "The cluster"))
+    green = { "cluster" }
+  end
+  add(use("gate-kubernetes", cluster, "verify", green, "Kubernetes gate"))
   add(use("osmo", osmo, "deploy", { "gate-kubernetes" }, "OSMO"))
   add(use("gate-osmo", osmo, "verify", { "osmo" }, "OSMO gate"))
   local last = { "gate-osmo" }

@@ -14,6 +14,8 @@ return {
   },
   hosts = {
     "127.0.0.1",
+    "*.services.ai.azure.com",
+    "@endpoint",
     "@ip_service",
     "@osmo",
     "@url",
@@ -24,6 +26,7 @@ return {
   clusters = { "@context" },
   reads = {
     "git check-ignore",
+    "git describe --tags",
     "git rev-parse",
     "id -u",
     "journalctl -u snap.microk8s.daemon-kubelite -n 100 --no-pager",

@@ -18,7 +18,8 @@ local SAME <const> = {
   ["osmo-k8s"] = { "context", "kubeconfig", "gpu", "url" },
   ["osmo-azure"] = { "context", "kubeconfig", "dir", "url" },
   ["inference-nim-operator"] = { "context", "kubeconfig", "tolerations" },
-  ["inference-azure"] = { "dir" },
+  ["cluster-onprem"] = { "context", "kubeconfig" },
+  ["inference-azure"] = { "capabilities", "dir", "endpoint", "subscription" },
 }
 
 local FOUND <const> = {}
@@ -47,6 +48,15 @@ end
 
 FOUND["inference-nvcf"] = function(_, found)
   return { functions = found.nvcf and #found.nvcf > 0 and found.nvcf or nil }
+end
+
+-- Deployments have the names of their models; a workflow may also name the account itself.
+FOUND["inference-azure"] = function(_, found)
+  local models, accounts = found.models or {}, found.accounts or {}
+  if #accounts > 1 then
+    error("the workflow refers to several accounts: " .. table.concat(accounts, ", "), 0)
+  end
+  return { models = #models > 0 and models or nil, account = accounts[1] }
 end
 
 ---The inputs of a component.

@@ -22,13 +22,17 @@ local function stages(inp)
   for _, component in ipairs(targets.components(inp)) do
     if component == targets.LOGIN then
       add("login", "Preflight", "config", component)
-    else
+    elseif not targets.is_there(component) then
       add("preflight-" .. component, "Preflight", "config", component)
     end
   end
   local cluster, osmo = targets.CLUSTERS[inp.cluster], targets.OSMO[inp.cluster]
-  add("cluster", "Kubernetes", "script", cluster)
-  add("gate-kubernetes", "Kubernetes", "script", cluster)
+  if targets.is_there(cluster) then
+    add("gate-kubernetes", "Kubernetes", "config", cluster)
+  else
+    add("cluster", "Kubernetes", "script", cluster)
+    add("gate-kubernetes", "Kubernetes", "script", cluster)
+  end
   add("osmo", "OSMO", "script", osmo)
   add("gate-osmo", "OSMO", "script", osmo)
   for _, backend in ipairs(targets.backends(inp)) do

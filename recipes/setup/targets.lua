@@ -2,12 +2,12 @@
 -- known before anything is loaded or asked.
 local M = {}
 
-M.CLUSTERS = { microk8s = "cluster-microk8s", azure = "cluster-azure" }
-M.OSMO = { microk8s = "osmo-k8s", azure = "osmo-azure" }
+M.CLUSTERS = { microk8s = "cluster-microk8s", azure = "cluster-azure", onprem = "cluster-onprem" }
+M.OSMO = { microk8s = "osmo-k8s", azure = "osmo-azure", onprem = "osmo-k8s" }
 M.INFERENCE = {
   nim = "inference-nim-operator",
   nvcf = "inference-nvcf",
-  azure = "inference-azure",
+  foundry = "inference-azure",
 }
 M.CLI = "osmo-cli"
 M.ACCESS = "azure-access"
@@ -35,7 +35,7 @@ local CAPABILITIES <const> = {
     "video-world-model",
     "video-generation",
   },
-  azure = { "text-llm", "chat" },
+  foundry = { "text-llm", "chat", "reasoning", "vlm", "image-qa" },
 }
 
 ---The inference backends that were chosen, without "none".
@@ -74,14 +74,16 @@ local function inference(inp)
   local given = inp.inference or {}
   local backends = M.backends(inp)
   if #given == 0 then
-    return "no backend is chosen", "inference=nim, nvcf, azure or none"
+    return "no backend is chosen", "inference=nim, nvcf, foundry or none"
   elseif has(given, "none") and #backends > 0 then
     return "none and " .. table.concat(backends, ", ") .. " at once", "choose one of them"
-  elseif inp.cluster == "microk8s" and has(backends, "azure") then
-    return "Azure AI Foundry needs Azure identities, which a MicroK8s node does not have",
-      "inference=nvcf or inference=nim with MicroK8s, or cluster=azure"
-  elseif inp.cluster == "microk8s" and not inp.gpu and has(backends, "nim") then
-    return "a MicroK8s without a GPU can't run a NIM", "gpu=true, or inference=nvcf"
+  elseif inp.cluster ~= "azure" and has(backends, "foundry") then
+    return ("Azure AI Foundry needs Azure identities, which cluster=%s does not have"):format(
+      inp.cluster
+    ),
+      "inference=nvcf or inference=nim, or cluster=azure"
+  elseif not inp.gpu and has(backends, "nim") then
+    return "a cluster without a GPU can't run a NIM", "gpu=true, or inference=nvcf"
   end
 end
 
@@ -172,6 +174,13 @@ function M.valid(inp)
     end
   end
   return true
+end
+
+---Whether a component is a cluster that others have made: it has a gate, and nothing is deployed.
+---@param component string
+---@return boolean
+function M.is_there(component)
+  return component == M.CLUSTERS.onprem
 end
 
 ---Every component of a choice, in the order of its use.

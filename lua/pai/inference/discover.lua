@@ -16,7 +16,9 @@ local M = {}
 ---@field unresolved { text: string, at: string }[]
 ---@field nims string[] names, sorted
 ---@field nvcf string[] ids, sorted
----@field foundry string[] names, sorted
+---@field foundry string[] names of endpoints and accounts, sorted
+---@field models string[] those that are endpoints of one model, sorted
+---@field accounts string[] those that are accounts, sorted
 ---@field storage string[] schemes, sorted
 ---@field name string? of the workflow
 
@@ -73,10 +75,15 @@ local function sorted(set)
 end
 
 local function finish(result)
-  local by_kind = { nim = {}, nvcf = {}, foundry = {} }
+  local by_kind = { nim = {}, nvcf = {}, foundry = {}, model = {}, account = {} }
   for _, reference in ipairs(result.references) do
     by_kind[reference.kind][reference.key] = true
+    if reference.role then
+      by_kind[reference.role][reference.key] = true
+    end
   end
+  result.models = sorted(by_kind.model)
+  result.accounts = sorted(by_kind.account)
   result.nims = sorted(by_kind.nim)
   result.nvcf = sorted(by_kind.nvcf)
   result.foundry = sorted(by_kind.foundry)
@@ -150,7 +157,8 @@ function M.file(path, opts)
   return M.text(text, options)
 end
 
-local KIND <const> = { nim = "nim", nvcf = "nvcf", foundry = "azure" }
+local KINDS <const> = { "nim", "nvcf", "foundry" }
+
 local WORDS <const> = {
   nim = "a NIM in the cluster",
   nvcf = "a function of NVCF",
@@ -173,18 +181,17 @@ local NO_SUBSTITUTE <const> = "choose the other backend, or give the workflow an
 
 local function endpoint_checks(result, chosen, checks)
   local names = table.concat(sorted(chosen), ",")
-  for _, kind in ipairs({ "nim", "nvcf", "foundry" }) do
-    local wanted = KIND[kind]
-    local expected = "inference=" .. wanted
+  for _, kind in ipairs(KINDS) do
+    local expected = "inference=" .. kind
     local hint
-    if not chosen[wanted] then
-      expected = ("inference=%s was chosen; the workflow wants inference=%s"):format(names, wanted)
+    if not chosen[kind] then
+      expected = ("inference=%s was chosen; the workflow wants inference=%s"):format(names, kind)
       hint = NO_SUBSTITUTE
     end
     for _, key in ipairs(result[kind == "nim" and "nims" or kind]) do
       checks[#checks + 1] = {
         name = "endpoint " .. key,
-        state = chosen[wanted] and "ok" or "red",
+        state = chosen[kind] and "ok" or "red",
         measured = ("%s, at %s"):format(WORDS[kind], places(result, kind, key)),
         expected = expected,
         hint = hint,
@@ -208,7 +215,7 @@ end
 
 ---What was found beside what was chosen, as checks.
 ---@param result pai.inference.Result
----@param backends string[] "nim", "nvcf", "azure"; none for no inference
+---@param backends string[] "nim", "nvcf", "foundry"; none for no inference
 ---@return table[]
 function M.checks(result, backends)
   local chosen, checks = {}, {}
@@ -229,11 +236,11 @@ function M.checks(result, backends)
   end
   endpoint_checks(result, chosen, checks)
   port_checks(result, checks)
-  for kind, backend in pairs(KIND) do
+  for _, kind in ipairs(KINDS) do
     local keys = result[kind == "nim" and "nims" or kind]
-    if chosen[backend] and #keys == 0 then
+    if chosen[kind] and #keys == 0 then
       checks[#checks + 1] = {
-        name = "inference=" .. backend,
+        name = "inference=" .. kind,
         state = "warn",
         measured = "the workflow refers to no endpoint of it",
         hint = "what nothing refers to holds GPUs and storage: leave it out",

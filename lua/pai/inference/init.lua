@@ -37,7 +37,7 @@ function M.new(ctx)
 
   ---What was found beside the backends that were chosen, as checks of a gate.
   ---@param found pai.inference.Result
-  ---@param backends string[] "nim", "nvcf", "azure", "none"
+  ---@param backends string[] "nim", "nvcf", "foundry", "none"
   ---@return table[]
   function inference.checks(found, backends)
     return discover.checks(found, backends)

@@ -7,6 +7,7 @@ local M = {}
 ---@field kind "nim"|"nvcf"|"foundry"
 ---@field key string name of the NIMService, id of the function, name of the endpoint or account
 ---@field port integer?
+---@field role "model"|"account"|nil of Foundry: the endpoint of one model, or an account
 ---@field text string as it stands there
 
 ---@class pai.inference.Found
@@ -52,11 +53,17 @@ local function label(text, at)
   return valid and name or nil, name == "" and rest:find("[*]$") == nil and rest ~= "" or false
 end
 
-local function add(found, kind, key, text, port)
-  local id = ("%s %s %s"):format(kind, key, port or "")
+local function add(found, kind, key, text, more)
+  local id = ("%s %s %s"):format(kind, key, more or "")
   if not found.seen[id] then
     found.seen[id] = true
-    table.insert(found.references, { kind = kind, key = key, port = port, text = text })
+    table.insert(found.references, {
+      kind = kind,
+      key = key,
+      port = kind == "nim" and more or nil,
+      role = kind == "foundry" and more or nil,
+      text = text,
+    })
   end
 end
 
@@ -114,11 +121,11 @@ local function nvcf(found, text)
 end
 
 local FOUNDRY <const> = {
-  { "%.inference%.ai%.azure%.com", true },
-  { "%.models%.ai%.azure%.com", true },
-  { "%.services%.ai%.azure%.com", true },
-  { "%.cognitiveservices%.azure%.com" },
-  { "%.openai%.azure%.com" },
+  { "%.inference%.ai%.azure%.com", "model" },
+  { "%.models%.ai%.azure%.com", "model" },
+  { "%.services%.ai%.azure%.com", "account" },
+  { "%.cognitiveservices%.azure%.com", "account" },
+  { "%.openai%.azure%.com", "account" },
 }
 
 -- NAME[.REGION].inference.ai.azure.com and its like
@@ -134,11 +141,11 @@ local function foundry(found, text)
       local name, built = label(text, at)
       -- With a region before it the name is one label further left.
       local head = name and before(text, at - #name)
-      if name and rule[2] and head:find("%.$") then
+      if name and rule[1]:find("%.ai", 1, true) and head:find("%.$") then
         name, built = label(text, at - #name - 1)
       end
       if name then
-        add(found, "foundry", name, shown(text, at, stop))
+        add(found, "foundry", name, shown(text, at, stop), rule[2])
       elseif built then
         unresolved(found, shown(text, at, stop))
       end

@@ -42,8 +42,8 @@ describe("setup's choice", function()
   end
 
   it("refuses Foundry on MicroK8s, with the reason", function()
-    refused({ "cluster=microk8s", "inference=azure" }, "inference", "needs Azure identities")
-    refused({ "cluster=microk8s", "inference=nvcf,azure" }, "inference", "needs Azure identities")
+    refused({ "cluster=microk8s", "inference=foundry" }, "inference", "needs Azure identities")
+    refused({ "cluster=onprem", "inference=nvcf,foundry" }, "inference", "needs Azure identities")
   end)
 
   it("refuses every other choice that makes no sense", function()
@@ -53,8 +53,8 @@ describe("setup's choice", function()
     refused({ "cluster=azure", "inference=" }, "inference", "no backend is chosen")
     local osmo = { "cluster=azure", "inference=none", "osmo=osmo-k8s" }
     refused(osmo, "osmo", "osmo-k8s does not go with cluster=azure")
-    local style = { "cluster=azure", "inference=azure", "capabilities=video-style-transfer" }
-    refused(style, "capabilities", "azure can't do video-style-transfer")
+    local style = { "cluster=azure", "inference=foundry", "capabilities=video-style-transfer" }
+    refused(style, "capabilities", "foundry can't do video-style-transfer")
     refused({ "cluster=azure", "inference=nim", "spot=true" }, "spot", "no NIM would tolerate it")
     refused({ "cluster=microk8s", "inference=nvcf", "spot=true" }, "spot", "are Azure's")
     refused(
@@ -71,7 +71,8 @@ describe("setup's choice", function()
       { "cluster=microk8s", "inference=none" },
       { "cluster=azure", "inference=nim" },
       { "cluster=azure", "inference=nvcf" },
-      { "cluster=azure", "inference=azure" },
+      { "cluster=azure", "inference=foundry" },
+      { "cluster=onprem", "inference=nim" },
       { "cluster=azure", "inference=none" },
       { "cluster=azure", "inference=nim,nvcf", "capabilities=image-edit" },
       {
@@ -309,6 +310,41 @@ describe("setup's discovery", function()
     assert.same({ "qwen3-vl", "cosmos-reason" }, up.nims)
   end)
 
+  it("gives Foundry the models and the account that the workflow refers to", function()
+    bench:write(
+      "spec.yaml",
+      [[
+workflow:
+  name: look
+  tasks:
+  - name: a
+    image: ubuntu
+    command: ["https://llama-3-1-8b.eastus2.models.ai.azure.com/v1"]
+    args: ["https://{{a}}.openai.azure.com"]
+default-values:
+  a: acc
+]]
+    )
+    local events, r = bench:setup({ "cluster=azure", "inference=foundry", "spec=spec.yaml" })
+    assert.equal(0, r.code, r.stdout)
+    local up = support.pick(events, "step.done", "inference-foundry/up")[1].result.inputs
+    assert.same({ { "llama-3-1-8b" }, "acc" }, { up.models, up.account })
+  end)
+
+  it("looks at a cluster of one's own, and deploys none", function()
+    bench:write("spec.yaml", (SPEC:gsub("azure://account", "s3://bucket")))
+    local argv = { "cluster=onprem", "inference=nim", "spec=spec.yaml", "context=lab" }
+    local events, r = bench:setup(argv)
+    assert.equal(0, r.code, r.stdout)
+    assert.is_false(bench:is_up("cluster-onprem"))
+    assert.is_true(bench:is_up("osmo-k8s"))
+    assert.truthy(#support.pick(events, "gate", "gate-kubernetes/look") == 1)
+    bench:flag("cluster-onprem.verify")
+    local seen = select(3, bench:setup(argv))
+    local where = "stopped at gate-kubernetes/look; lowest layer: config"
+    assert.truthy(seen.stopped:find(where, 1, true), seen.stopped)
+  end)
+
   local function stopped(argv, name, text)
     table.insert(argv, "spec=spec.yaml")
     local events, r, seen = bench:setup(argv)
@@ -493,7 +529,9 @@ describe("setup and the real components", function()
     for name in pairs(setup.COMPONENTS) do
       for _, action in ipairs({ "preflight", "deploy", "verify" }) do
         local path = ("%s/components/%s/%s.lua"):format(pai.root, name, action)
-        if fs.exists(path) then
+        -- A cluster of one's own is looked at and not made.
+        local used = name ~= "cluster-onprem" or action == "verify"
+        if used and fs.exists(path) then
           seen = seen + 1
           local loaded = assert(loader_of.new({ cwd = pai.root }):load(path))
           assert.same({}, graph.uncovered(root.doc, loaded.doc), path)

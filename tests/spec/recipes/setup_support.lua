@@ -54,6 +54,7 @@ M.COMPONENTS = {
     .. TEXT:format("subscription")
     .. TEXT:format("gpu_priority")
     .. 'spot_tolerated = { type = "boolean", optional = true },',
+  ["cluster-onprem"] = KUBE,
   ["osmo-k8s"] = KUBE .. TEXT:format("url") .. 'gpu = { type = "boolean", default = true },',
   ["osmo-azure"] = KUBE .. TEXT:format("url"),
   ["osmo-cli"] = "",
@@ -63,7 +64,9 @@ M.COMPONENTS = {
     .. 'gpu_nodes = { type = "integer", optional = true },'
     .. 'gpus_per_node = { type = "integer", optional = true },',
   ["inference-nvcf"] = LIST:format("functions"),
-  ["inference-azure"] = "",
+  ["inference-azure"] = LIST:format("capabilities") .. LIST:format("models") .. TEXT:format(
+    "account"
+  ) .. TEXT:format("endpoint") .. TEXT:format("subscription"),
 }
 
 ---@class tests.Setup: tests.Bench
