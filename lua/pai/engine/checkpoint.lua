@@ -16,8 +16,14 @@ local function upload(self, t, index, entry, say)
   if not from or not fs.exists(from) or data.empty(from) then
     return
   end
+  -- A link of the task's own may not lead to what the task cannot see.
+  if not fs.under(fs.realpath(from) or from, { fs.realpath(t.folder) or t.folder }) then
+    err.raise("EACCES", ("%s leads out of the task's folders"):format(entry.path))
+  end
   say("Checkpoint Start: " .. entry.path)
   data.put(self.engine, entry.url, from, {
+    user = self.user,
+    live = fs.join(t.folder, "checkpoints", tostring(index)),
     mark = data.mark(t.row, "c" .. index),
     regex = entry.regex,
     note = say,

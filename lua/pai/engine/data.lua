@@ -1,9 +1,10 @@
--- What goes into a task and what comes out: file:// urls under the allowed roots, the outputs of
--- earlier tasks, and uploads that are whole or not there at all.
+-- What goes into a task and what comes out: file:// urls under the allowed roots, object stores,
+-- the outputs of earlier tasks, and uploads to folders that are whole or not there at all.
 local err = require("pai.err")
 local exec = require("pai.exec")
 local fs = require("pai.fs")
 local regex = require("pai.osmo.regex")
+local remote = require("pai.engine.remote")
 
 local M = {}
 
@@ -15,7 +16,7 @@ function M.path_of(url)
   local scheme = url:match("^(%a[%w+.-]*)://")
   if scheme ~= "file" then
     return nil,
-      ("%s urls are not supported by the embedded engine; it reads and writes file:// only"):format(
+      ("%s urls are not supported by the embedded engine"):format(
         scheme and scheme .. "://" or "relative"
       )
   end
@@ -40,7 +41,7 @@ function M.path_of(url)
   return "/" .. table.concat(parts, "/")
 end
 
----Checks that a url is one that the engine serves and lies under an allowed root.
+---Checks that a file:// url is one that the engine serves and lies under an allowed root.
 ---@param url string
 ---@param roots string[]
 ---@param forbidden string the engine's own folder
@@ -258,24 +259,90 @@ function M.empty(dir)
   return names == nil or #names == 0
 end
 
----Puts a folder's content at a url of a task's. Raises EROOTS and what upload raises. This and
----M.allowed are all that knows what kinds of urls there are.
+---Checks that the engine can serve a url: a file:// url under a root, or one of a store for which
+---there are keys. Nothing is sent.
+---@param engine pai.engine.Engine
+---@param user string
+---@param url string
+---@return boolean
+---@return string? why
+function M.check(engine, user, url)
+  local ok, why
+  if remote.is(url) then
+    ok, why = remote.check(engine, user, url)
+  else
+    ok, why = M.allowed(url, engine:roots(), engine.paths.root)
+  end
+  return ok ~= nil, why
+end
+
+-- The files below a folder under the names that their objects get. A link counts as the file that
+-- it leads to, when that lies below the folder, too.
+local function objects(dir, note)
+  local out, real = {}, fs.realpath(dir) or dir
+  for _, entry in ipairs(tree(dir)) do
+    local path = fs.join(dir, entry.path)
+    local target = entry.kind == "l" and fs.realpath(path)
+    local inside = target and fs.under(target, { real }) and fs.stat(target).type == "file"
+    if entry.kind == "f" or inside then
+      out[#out + 1] = { path = path, name = entry.path }
+    elseif entry.kind ~= "d" then
+      note(("Left out %s: only files and links to files among them are kept"):format(entry.path))
+    end
+  end
+  return out
+end
+
+---Puts a folder's content at a url of a task's. Raises EROOTS and what an upload raises.
 ---@param engine pai.engine.Engine
 ---@param url string
 ---@param from string
----@param opts {mark: string, regex: string?, note: fun(text: string)}
+---@param opts {user: string, mark: string, regex: string?, live: string?,
+---note: fun(text: string)} live: a path for a copy, when the task may still write
 function M.put(engine, url, from, opts)
-  local roots = engine:roots()
-  local target, why = M.allowed(url, roots, engine.paths.root)
-  if not target then
-    err.raise("EROOTS", why)
+  if not remote.is(url) then
+    local roots = engine:roots()
+    local target, why = M.allowed(url, roots, engine.paths.root)
+    if not target then
+      err.raise("EROOTS", why)
+    end
+    M.upload(from, target, {
+      mark = opts.mark,
+      roots = roots,
+      regex = opts.regex,
+      note = opts.note,
+    })
+    return
   end
-  M.upload(from, target, {
-    mark = opts.mark,
-    roots = roots,
-    regex = opts.regex,
-    note = opts.note,
+  local _ <close> = setmetatable({}, {
+    __close = function()
+      if opts.live then
+        fs.remove(opts.live, { recursive = true })
+      end
+    end,
   })
+  if opts.live then
+    -- What a task still writes would be an object of two halves, and its links could be changed
+    -- between the look and the upload.
+    fs.remove(opts.live, { recursive = true })
+    fs.mkdir(fs.dirname(opts.live), { parents = true })
+    copy(from, opts.live)
+    from = opts.live
+  end
+  remote.put(engine, url, objects(from, opts.note), opts)
+end
+
+---Makes an object, or what is below a url of a store, visible to a task. Raises.
+---@param engine pai.engine.Engine
+---@param kind "bubblewrap"|"plain"|"container"
+---@param input {url: string, regex: string?, at: string}
+---@param scratch string a path for the download
+---@param opts {user: string, note: fun(text: string)}
+---@return {source: string, at: string}? bind nil for a plain process
+function M.fetch(engine, kind, input, scratch, opts)
+  local dir = kind == "plain" and input.at or scratch
+  remote.get(engine, input.url, dir, { user = opts.user, regex = input.regex, note = opts.note })
+  return kind ~= "plain" and { source = dir, at = input.at } or nil
 end
 
 ---Copies a folder's content to a target, whole or not at all. Raises.

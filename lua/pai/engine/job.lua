@@ -8,6 +8,7 @@ local err = require("pai.err")
 local exec = require("pai.exec")
 local flow = require("pai.engine.flow")
 local fs = require("pai.fs")
+local remote = require("pai.engine.remote")
 local sandbox = require("pai.engine.sandbox")
 local status = require("pai.engine.status")
 local task = require("pai.task")
@@ -117,11 +118,15 @@ local function stage(self, t)
   for i, input in ipairs(inputs) do
     local n = tostring(input.index or i - 1)
     say(("Downloading %s to {{input:%s}}"):format(input.task or input.url, n))
-    binds[#binds + 1] = data.stage(t.kind, {
-      source = source_of(self, input),
-      regex = input.regex,
-      at = fs.join(above, "data/input", n),
-    }, fs.join(t.folder, "inputs", n), say)
+    local at, scratch = fs.join(above, "data/input", n), fs.join(t.folder, "inputs", n)
+    if input.url and remote.is(input.url) then
+      local wanted = { url = input.url, regex = input.regex, at = at }
+      local opts = { user = self.user, note = say }
+      binds[#binds + 1] = data.fetch(self.engine, t.kind, wanted, scratch, opts)
+    else
+      local wanted = { source = source_of(self, input), regex = input.regex, at = at }
+      binds[#binds + 1] = data.stage(t.kind, wanted, scratch, say)
+    end
   end
   say("All Inputs Gathered")
   moment(self, t, "input_download_end_time")
@@ -383,6 +388,7 @@ function M.upload(self, t)
       urls = urls + 1
       say("Uploading " .. o.url)
       data.put(self.engine, o.url, t.output, {
+        user = self.user,
         mark = data.mark(t.row, i),
         regex = o.regex,
         note = say,

@@ -217,13 +217,12 @@ local function check_resources(engine, t, ctx)
   end
 end
 
-local function check_urls(engine, t)
-  local roots = engine:roots()
+local function check_urls(engine, t, ctx)
   for _, list in ipairs({ t.inputs or {}, t.outputs or {}, t.checkpoint or {} }) do
     for _, entry in ipairs(list) do
       if entry.url then
-        local path, why = data.allowed(entry.url, roots, engine.paths.root)
-        if not path then
+        local ok, why = data.check(engine, ctx.user, entry.url)
+        if not ok then
           return { error_code = "CREDENTIAL", message = ("Task %s: %s"):format(t.name, why) }
         end
       end

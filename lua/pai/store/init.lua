@@ -238,7 +238,8 @@ local function counting(opts)
 end
 
 ---Uploads files and folders below the place.
----@param paths string[] a folder keeps its name, `dir/*` leaves it out
+---@param paths (string|{path: string, name: string})[] a folder keeps its name, `dir/*` leaves it
+---out; a table names a file and the name that it gets
 ---@param opts? pai.store.TransferOptions
 ---@return pai.store.Result?
 ---@return pai.Error? err

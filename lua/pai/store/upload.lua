@@ -41,6 +41,9 @@ local function add_tree(out, dir, name)
 end
 
 local function add_path(out, path)
+  if type(path) == "table" then
+    return add_file(out, path.path, path.name)
+  end
   local dir = path:match("^(.*)/%*$") or (path == "*" and ".")
   if dir then -- what is in the folder, without the folder's own name
     local names, e = fs.list(dir == "" and "/" or dir)
@@ -70,7 +73,7 @@ end
 ---The files of some paths and the keys that they get: a folder keeps its name, `dir/*` leaves it
 ---out. Raises when two files would get one key.
 ---@param place pai.store.Place
----@param paths string[]
+---@param paths (string|{path: string, name: string})[] a table names a file and the name it gets
 ---@param meant fun(name: string): boolean
 ---@return pai.store.Source[] sources `left_out`: what is neither file nor folder
 function M.sources(place, paths, meant)

@@ -306,10 +306,11 @@ describe("file urls", function()
     assert.truthy(refused({ inputs = { { url = "file://host/in" } } }))
   end)
 
-  it("are the only urls", function()
-    local e = refused({ inputs = { { url = "s3://bucket/key" } } })
-    assert.truthy(e.message:find("s3://", 1, true))
-    assert.truthy(e.message:find("embedded engine", 1, true))
+  it("are the only urls beside those of object stores", function()
+    for _, url in ipairs({ "http://127.0.0.1/key", "ftp://bucket/key", "bucket/key" }) do
+      local e = refused({ inputs = { { url = url } } })
+      assert.truthy(e.message:find(url, 1, true), e.message)
+    end
   end)
 
   it("may not reach into the engine's own folder", function()
