@@ -15,10 +15,12 @@ BIN := $(BUILD)/bin/pai
 LIB := $(BUILD)/lib/pai
 
 # Capabilities with a heavy library behind them: NAME is built from host/NAME*.c and host/l_NAME.c
-# into lib/pai/NAME.so. They link neither liblua nor the host: both come from the executable.
+# into lib/pai/NAME.so; ALSO_NAME are files of another one that it has a copy of. They link neither
+# liblua nor the host: both come from the executable.
 MODULES := http serve db crypto yaml sign ws scan
 PKG_http := libcurl
-PKG_serve := libmicrohttpd
+PKG_serve := libmicrohttpd libcrypto
+ALSO_serve := ws_codec
 PKG_db := sqlite3
 PKG_crypto := libcrypto
 PKG_yaml := yaml-0.1
@@ -41,7 +43,7 @@ CFLAGS_ALL = -std=c11 -D_GNU_SOURCE $(WARN) $(MODE_$(FLAVOUR)) -fPIC -Ihost -Iho
 LDFLAGS_ALL = -pie -Wl,--dynamic-list=host/exports.list -Wl,-z,relro,-z,now $(if $(filter asan,$(FLAVOUR)),-fsanitize=address$(,)undefined)
 , := ,
 
-MODULE_SRC := $(foreach m,$(MODULES),$(wildcard host/$(m).c host/$(m)_*.c host/l_$(m).c))
+MODULE_SRC := $(foreach m,$(MODULES),$(wildcard host/$(m).c host/$(m)_*.c host/l_$(m).c host/l_$(m)_*.c))
 CORE_SRC := $(filter-out $(MODULE_SRC),$(wildcard host/*.c))
 CORE_OBJ := $(CORE_SRC:host/%.c=$(OBJ)/%.o)
 MODULE_SO := $(foreach m,$(MODULES),$(if $(wildcard host/l_$(m).c),$(LIB)/$(m).so))
@@ -68,8 +70,11 @@ $(OBJ)/%.o: host/%.c Makefile
 	@echo "CC $<"
 	$(Q)$(CC) $(CFLAGS_ALL) $(if $(MOD),$(shell pkg-config --cflags $(PKG_$(MOD)))) -MMD -MP -c -o $@ $<
 
+module_obj = $(patsubst host/%.c,$(OBJ)/%.o,$(wildcard host/$(1).c host/$(1)_*.c host/l_$(1).c \
+               host/l_$(1)_*.c) $(ALSO_$(1):%=host/%.c))
+
 define module_rules
-$(LIB)/$(1).so: $(patsubst host/%.c,$(OBJ)/%.o,$(wildcard host/$(1).c host/$(1)_*.c host/l_$(1).c))
+$(LIB)/$(1).so: $(call module_obj,$(1))
 	@mkdir -p $$(@D)
 	@echo "LD $$@"
 	$$(Q)$$(CC) -shared $(if $(filter asan,$(FLAVOUR)),-fsanitize=address$(,)undefined) -Wl,-z,relro,-z,now -o $$@.new $$^ $$(shell pkg-config --libs $$(PKG_$(1)))
@@ -200,7 +205,6 @@ FUZZERS := $(patsubst tests/host/%.c,$(BUILD)/tests/%,$(wildcard tests/host/fuzz
 UNIT_OBJ := $(filter-out $(OBJ)/main.o,$(CORE_OBJ))
 FUZZ_LINK := -fsanitize=fuzzer,address,undefined
 module_of = $(filter $(word 2,$(subst _, ,$(1))),$(MODULES))
-module_obj = $(patsubst host/%.c,$(OBJ)/%.o,$(wildcard host/$(1).c host/$(1)_*.c host/l_$(1).c))
 
 .PHONY: units fuzzers
 units: $(UNITS)

@@ -2,6 +2,7 @@
  * of what it returns, and runs the function of a stream; how it ends decides what a client that has
  * not been answered yet is told. A server is kept in the registry until it has been closed. */
 #include "l_json_call.h"
+#include "l_serve_ws.h"
 #include "l_util.h"
 #include "serve.h"
 #include "task.h"
@@ -258,7 +259,8 @@ static response_box *push_box(lua_State *L) {
 }
 
 static unsigned take_status(lua_State *L, int idx) {
-  static const char *const fields[] = {"status", "headers", "body", "json", "stream", NULL};
+  static const char *const fields[] = {"status",    "headers",  "body",        "json", "stream",
+                                       "websocket", "protocol", "max_message", "ping", NULL};
   if (!lua_istable(L, idx))
     luaL_error(L, "the handler must return an answer (a table), not a %s", luaL_typename(L, idx));
   pai_l_check_options(L, idx, fields);
@@ -295,6 +297,48 @@ static bool answer(lua_State *L, exchange *e, int idx) {
   return streams;
 }
 
+// What asks for no WebSocket, or for none that we speak.
+static void refuse_upgrade(pai_exchange *x, unsigned status, const pai_error *err) {
+  struct MHD_Response *r = pai_serve_new_message(err->message, strlen(err->message));
+  if (r != NULL && status == 426) {
+    MHD_add_response_header(r, "Upgrade", "websocket");
+    MHD_add_response_header(r, "Sec-WebSocket-Version", "13");
+  }
+  if (r != NULL)
+    pai_exchange_answer(x, status, r);
+  else
+    pai_exchange_refuse(x, status, "", 0);
+}
+
+// Answers with a WebSocket; then its function and the connection are pushed. False: refused.
+static bool answer_websocket(lua_State *L, exchange *e, int idx) {
+  char accept[32];
+  pai_error err;
+  take_status(L, idx);
+  if (lua_getfield(L, idx, "websocket") != LUA_TFUNCTION)
+    luaL_error(L, "the answer's websocket must be a function");
+  for (const char *const *f = (const char *const[]){"status", "body", "json", "stream", NULL};
+       *f != NULL; f++)
+    if (lua_getfield(L, idx, *f) != LUA_TNIL)
+      luaL_error(L, "an answer with a websocket has no %s", *f);
+  lua_settop(L, idx + 1);
+  if (e->x->conn == NULL)
+    return false;
+  unsigned status = pai_serve_ws_check(e->x, accept, &err);
+  if (status != 101) {
+    refuse_upgrade(e->x, status, &err);
+    return false;
+  }
+  response_box *box = push_box(L);
+  box->r = pai_l_serve_ws_push(L, e->x, idx, accept);
+  set_headers(L, box->r, idx);
+  struct MHD_Response *r = box->r;
+  box->r = NULL;
+  pai_exchange_answer(e->x, 101, r);
+  lua_remove(L, -2);
+  return true;
+}
+
 /* The task of a request. Stack: handler, exchange, request. */
 
 static int stream_done(lua_State *L, int status, lua_KContext ctx) {
@@ -308,6 +352,12 @@ static int handler_done(lua_State *L, int status, lua_KContext ctx) {
   (void)status, (void)ctx;
   exchange *e = luaL_checkudata(L, 2, EXCHANGE);
   lua_settop(L, 4);
+  if (lua_istable(L, 4)) {
+    bool upgrade = lua_getfield(L, 4, "websocket") != LUA_TNIL;
+    lua_settop(L, 4);
+    if (upgrade)
+      return answer_websocket(L, e, 4) ? pai_l_serve_ws_run(L) : 0;
+  }
   if (!answer(L, e, 4))
     return 0;
   lua_pushvalue(L, 2);
@@ -368,7 +418,10 @@ static void task_done(void *ud, lua_State *co, int status, int nresults) {
   exchange *e = x->ud;
   e->task = NULL;
   leave_list(e);
-  if (status != LUA_OK && x->answered) {
+  if (status != LUA_OK && x->ws != NULL && x->answered && lua_checkstack(co, 4)) {
+    int code = was_canceled(co) ? PAI_WS_GOING_AWAY : 1011;
+    pai_serve_ws_end(x->ws, code, PAI_E_INTERNAL, "the handler failed");
+  } else if (status != LUA_OK && x->answered) {
     pai_exchange_end(x, false);
   } else if (status != LUA_OK && lua_checkstack(co, 4)) {
     int top = lua_gettop(co);
@@ -683,6 +736,7 @@ int luaopen_pai_serve(lua_State *L) {
   new_type(L, SERVER, server_gc, server_methods);
   new_type(L, "pai.serve.writer", writer_gc, NULL);
   new_type(L, "pai.serve.response", box_gc, NULL);
+  pai_l_serve_ws_types(L);
   luaL_newlib(L, functions);
   return 1;
 }

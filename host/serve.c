@@ -9,6 +9,7 @@
 #include "alloc.h"
 #include "json.h"
 #include "mask.h"
+#include "serve_ws.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -107,7 +108,7 @@ static int fd_of(struct MHD_Connection *conn) {
   return info != NULL ? info->connect_fd : -1;
 }
 
-static void kick(pai_serve *s) {
+void pai_serve_kick(pai_serve *s) {
   pai_timer_start(&s->due, 0, NULL);
 }
 
@@ -116,7 +117,7 @@ static void resume(pai_exchange *x) {
     return;
   x->suspended = false;
   MHD_resume_connection(x->conn);
-  kick(x->serve);
+  pai_serve_kick(x->serve);
 }
 
 static void suspend(pai_exchange *x) {
@@ -171,7 +172,7 @@ void pai_exchange_answer(pai_exchange *x, unsigned status, struct MHD_Response *
 }
 
 // {"message": text}, masked first: what fails may quote a secret.
-static struct MHD_Response *new_message(const char *text, size_t len) {
+struct MHD_Response *pai_serve_new_message(const char *text, size_t len) {
   pai_buf masked, json;
   pai_buf_init(&masked, (size_t)1 << 20);
   pai_buf_init(&json, (size_t)8 << 20);
@@ -191,7 +192,7 @@ static struct MHD_Response *new_message(const char *text, size_t len) {
 }
 
 void pai_exchange_refuse(pai_exchange *x, unsigned status, const char *text, size_t len) {
-  struct MHD_Response *r = x->answered ? NULL : new_message(text, len);
+  struct MHD_Response *r = x->answered ? NULL : pai_serve_new_message(text, len);
   if (r != NULL) {
     pai_exchange_answer(x, status, r);
     return;
@@ -202,7 +203,7 @@ void pai_exchange_refuse(pai_exchange *x, unsigned status, const char *text, siz
 
 // While headers or body are still read: the answer goes out at once.
 static enum MHD_Result refuse_now(pai_exchange *x, unsigned status, const char *text) {
-  struct MHD_Response *r = new_message(text, strlen(text));
+  struct MHD_Response *r = pai_serve_new_message(text, strlen(text));
   x->answered = true;
   if (r == NULL)
     return MHD_NO;
@@ -325,7 +326,7 @@ static enum MHD_Result deliver(pai_exchange *x) {
 static enum MHD_Result on_access(void *ud, struct MHD_Connection *conn, const char *url,
                                  const char *method, const char *version, const char *data,
                                  size_t *len, void **con) {
-  (void)conn, (void)url, (void)version;
+  (void)conn, (void)url;
   pai_serve *s = ud;
   pai_exchange *x = *con;
   if (x == NULL || x->target == NULL || x->failed || s->stopping)
@@ -333,6 +334,7 @@ static enum MHD_Result on_access(void *ud, struct MHD_Connection *conn, const ch
   if (!x->seen) {
     x->seen = true;
     snprintf(x->method, sizeof x->method, "%s", method);
+    x->http11 = strcmp(version, MHD_HTTP_VERSION_1_1) == 0;
     return check_request(x);
   }
   if (*len > 0)
@@ -359,6 +361,8 @@ static void on_completed(void *ud, struct MHD_Connection *conn, void **con,
     return;
   if (why != MHD_REQUEST_TERMINATED_COMPLETED_OK)
     x->gone = true;
+  if (x->ws != NULL)
+    pai_serve_ws_lost(x->ws);
   tell(x);
   x->suspended = false;
   unlink_exchange(x);
@@ -417,6 +421,8 @@ static void stop_all(pai_serve *s) {
   s->stopping = true;
   for (pai_exchange *x = s->first; x != NULL; x = x->next) {
     x->gone = x->failed = true;
+    if (x->ws != NULL)
+      pai_serve_ws_end(x->ws, PAI_WS_GOING_AWAY, PAI_E_CLOSED, "the server has closed");
     tell(x);
     resume(x);
   }
@@ -450,11 +456,11 @@ static void on_force(pai_timer *t) {
 
 static int start_daemon(pai_serve *s, pai_error *err) {
   s->daemon =
-      MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access, s,
-                       MHD_OPTION_LISTEN_SOCKET, s->fd, MHD_OPTION_URI_LOG_CALLBACK, on_line, s,
-                       MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_TIMEOUT,
-                       (unsigned)IDLE_S, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-                       MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+      MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0, NULL, NULL,
+                       on_access, s, MHD_OPTION_LISTEN_SOCKET, s->fd, MHD_OPTION_URI_LOG_CALLBACK,
+                       on_line, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+                       MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_CONNECTION_LIMIT,
+                       (unsigned)CONNECTIONS_MAX, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
   if (s->daemon == NULL)
     return pai_error_sys(err, errno, "start the HTTP server");
   const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);

@@ -16,6 +16,7 @@
 
 typedef struct pai_serve pai_serve;
 typedef struct pai_exchange pai_exchange;
+typedef struct pai_serve_ws pai_serve_ws; // serve_ws.h
 
 typedef struct pai_serve_options { // strings are borrowed as long as the server lives
   const char *unix_path;           // or:
@@ -44,9 +45,11 @@ struct pai_exchange {
   char method[24];
   pai_buf body;
   bool gone;     // the client will read no more
+  bool http11;   // of the request, or later
   bool answered; // an answer or the head of a stream was given
 
   // private
+  pai_serve_ws *ws; // the answer, while it is one
   struct MHD_Response *response;
   unsigned status;
   pai_buf out; // of a stream
@@ -71,6 +74,7 @@ void pai_exchange_headers(pai_exchange *x,
 void pai_exchange_answer(pai_exchange *x, unsigned status, struct MHD_Response *response);
 // A body in JSON: {"message": text}; text is masked.
 void pai_exchange_refuse(pai_exchange *x, unsigned status, const char *text, size_t len);
+struct MHD_Response *pai_serve_new_message(const char *text, size_t len); // such an answer, or NULL
 // The response of an answer that is written afterwards with pai_exchange_write; NULL: no memory.
 struct MHD_Response *pai_exchange_new_stream(pai_exchange *x);
 // 0; PAI_E_CLOSED when the client is gone. The caller waits while pai_exchange_is_full.

@@ -61,6 +61,10 @@ void pai_ws_codec_init(pai_ws_codec *c, size_t max_message, size_t max_out) {
   pai_buf_init(&c->part, max_message);
 }
 
+void pai_ws_codec_set_server(pai_ws_codec *c) {
+  c->server = true;
+}
+
 void pai_ws_codec_free(pai_ws_codec *c) {
   pai_buf_free(&c->out);
   pai_buf_free(&c->queue);
@@ -70,29 +74,37 @@ void pai_ws_codec_free(pai_ws_codec *c) {
 
 /* Sending. */
 
+// Puts a client's key behind the header: a fresh one for every frame, which nobody can foresee.
+static int add_key(unsigned char *head, size_t *n, unsigned char key[4], pai_error *err) {
+  if (getrandom(key, 4, 0) != 4)
+    return pai_error_set(err, PAI_E_INTERNAL, "no random bytes");
+  head[1] |= 0x80;
+  memcpy(head + *n, key, 4);
+  *n += 4;
+  return 0;
+}
+
 static int add_frame(pai_ws_codec *c, int opcode, const void *data, size_t len, pai_error *err) {
-  unsigned char head[14];
+  unsigned char head[14], key[4] = {0};
   size_t n = 2;
   head[0] = (unsigned char)(0x80 | opcode);
   if (len < 126) {
-    head[1] = (unsigned char)(0x80 | len);
+    head[1] = (unsigned char)len;
   } else if (len <= 0xffff) {
-    head[1] = 0x80 | 126;
+    head[1] = 126;
     head[2] = (unsigned char)(len >> 8);
     head[3] = (unsigned char)len;
     n = 4;
   } else {
-    head[1] = 0x80 | 127;
+    head[1] = 127;
     for (int i = 0; i < 8; i++)
       head[2 + i] = (unsigned char)((uint64_t)len >> (56 - 8 * i));
     n = 10;
   }
-  unsigned char key[4]; // fresh for every frame: the peer's side must not be able to foresee it
-  if (getrandom(key, sizeof key, 0) != (ssize_t)sizeof key)
-    return pai_error_set(err, PAI_E_INTERNAL, "no random bytes");
-  memcpy(head + n, key, sizeof key);
-  n += sizeof key;
-  int rc = pai_buf_reserve(&c->out, n + len);
+  int rc = c->server ? 0 : add_key(head, &n, key, err);
+  if (rc < 0)
+    return rc;
+  rc = pai_buf_reserve(&c->out, n + len);
   if (rc < 0)
     return pai_error_set(err, rc, "send a message of %zu bytes: too much is unsent", len);
   pai_buf_add(&c->out, head, n);
@@ -168,7 +180,7 @@ static int read_head(pai_ws_codec *c) {
   if (c->head_len < 2)
     return 0;
   const unsigned char *h = c->head;
-  size_t need = (h[1] & 127) == 126 ? 4 : (h[1] & 127) == 127 ? 10 : 2;
+  size_t end = (h[1] & 127) == 126 ? 4 : (h[1] & 127) == 127 ? 10 : 2; // of the length
   c->fin = (h[0] & 0x80) != 0;
   c->opcode = h[0] & 15;
   bool control = c->opcode >= PAI_WS_CLOSE;
@@ -176,23 +188,27 @@ static int read_head(pai_ws_codec *c) {
     return breach(c, PAI_WS_PROTOCOL, "reserved bits are set, and no extension was agreed on");
   if ((c->opcode > PAI_WS_BINARY && !control) || c->opcode > PAI_WS_PONG)
     return breach(c, PAI_WS_PROTOCOL, "an unknown kind of frame");
-  if ((h[1] & 0x80) != 0)
-    return breach(c, PAI_WS_PROTOCOL, "a server's frame is masked");
-  if (control && (!c->fin || need != 2))
+  if (((h[1] & 0x80) != 0) != c->server)
+    return breach(c, PAI_WS_PROTOCOL,
+                  c->server ? "a client's frame is not masked" : "a server's frame is masked");
+  if (control && (!c->fin || end != 2))
     return breach(c, PAI_WS_PROTOCOL, "a control frame is too long or in pieces");
   if (!control && (c->opcode == PAI_WS_CONTINUATION) != (c->message != 0))
     return breach(c, PAI_WS_PROTOCOL, "the pieces of a message are out of order");
-  if (c->head_len < need)
+  if (c->head_len < end + (c->server ? 4 : 0))
     return 0;
   uint64_t len = h[1] & 127;
-  if (need > 2) {
+  if (end > 2) {
     len = 0;
-    for (size_t i = 2; i < need; i++)
+    for (size_t i = 2; i < end; i++)
       len = len << 8 | h[i];
-    if (len < (need == 4 ? 126u : 65536u) || len >> 63 != 0)
+    if (len < (end == 4 ? 126u : 65536u) || len >> 63 != 0)
       return breach(c, PAI_WS_PROTOCOL, "a length is not in its shortest form");
   }
   c->left = len;
+  if (c->server)
+    memcpy(c->key, h + end, sizeof c->key);
+  c->key_at = 0;
   return 1;
 }
 
@@ -268,6 +284,13 @@ static int end_payload(pai_ws_codec *c) {
   }
 }
 
+// Takes a client's mask off.
+static void unmask(pai_ws_codec *c, unsigned char *p, size_t len) {
+  for (size_t i = 0; i < len; i++)
+    p[i] ^= c->key[(c->key_at + i) & 3];
+  c->key_at = (unsigned)((c->key_at + len) & 3);
+}
+
 // Takes what belongs to the payload; its number of bytes or an error.
 static int take_payload(pai_ws_codec *c, const unsigned char *p, size_t len, size_t *taken) {
   size_t n = c->left < len ? (size_t)c->left : len;
@@ -277,12 +300,19 @@ static int take_payload(pai_ws_codec *c, const unsigned char *p, size_t len, siz
     return 0;
   if (c->opcode >= PAI_WS_CLOSE) {
     memcpy(c->control + c->control_len, p, n);
+    if (c->server)
+      unmask(c, c->control + c->control_len, n);
     c->control_len += n;
     return 0;
   }
-  if (c->message == PAI_WS_TEXT && !pai_utf8_feed(&c->utf8, p, n))
+  if (pai_buf_add(&c->part, p, n) < 0)
+    return no_memory(c);
+  unsigned char *taken_in = (unsigned char *)c->part.data + c->part.len - n;
+  if (c->server)
+    unmask(c, taken_in, n);
+  if (c->message == PAI_WS_TEXT && !pai_utf8_feed(&c->utf8, taken_in, n))
     return breach(c, PAI_WS_BAD_DATA, "a text message is not UTF-8");
-  return pai_buf_add(&c->part, p, n) < 0 ? no_memory(c) : 0;
+  return 0;
 }
 
 int pai_ws_codec_feed(pai_ws_codec *c, const void *data, size_t len) {

@@ -1,7 +1,7 @@
-/* WebSocket frames as a client sees them (RFC 6455, no extensions): bytes in, whole messages out;
- * messages in, masked frames out. It knows no socket. Whatever a peer sends, memory stays under
- * max_message and a few fixed bounds, and the first breach of the protocol ends the connection with
- * the close code that the RFC names for it. */
+/* WebSocket frames (RFC 6455, no extensions) as a client sees them, or a server: bytes in, whole
+ * messages out; messages in, frames out, which a client masks. It knows no socket. Whatever a peer
+ * sends, memory stays under max_message and a few fixed bounds, and the first breach of the
+ * protocol ends the connection with the close code that the RFC names for it. */
 #ifndef PAI_WS_CODEC_H
 #define PAI_WS_CODEC_H
 
@@ -52,8 +52,11 @@ typedef struct pai_ws_codec {
   pai_error err; // a breach of the protocol, PAI_OK so far
 
   // private
+  bool server; // the peer is a client, whose frames are masked
   size_t max_message;
-  unsigned char head[10];
+  unsigned char head[14];
+  unsigned char key[4]; // of the peer's mask
+  unsigned key_at;      // byte of it that comes next
   size_t head_len;
   bool in_payload;
   bool fin;
@@ -67,6 +70,7 @@ typedef struct pai_ws_codec {
 } pai_ws_codec;
 
 void pai_ws_codec_init(pai_ws_codec *c, size_t max_message, size_t max_out);
+void pai_ws_codec_set_server(pai_ws_codec *c); // right after init: the server's side
 void pai_ws_codec_free(pai_ws_codec *c);
 
 // Takes bytes of the peer. Pings and Close are answered into out. PAI_E_PROTO or PAI_E_LIMIT (also

@@ -15,10 +15,14 @@ static void check(bool good) {
     abort();
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+static void feed(bool server, const uint8_t *data, size_t size) {
   pai_ws_codec a, b;
   pai_ws_codec_init(&a, MAX, MAX);
   pai_ws_codec_init(&b, MAX, MAX);
+  if (server) {
+    pai_ws_codec_set_server(&a);
+    pai_ws_codec_set_server(&b);
+  }
   pai_ws_codec_feed(&a, data, size);
   for (size_t i = 0; i < size; i++)
     pai_ws_codec_feed(&b, data + i, 1);
@@ -37,5 +41,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   pai_ws_codec_free(&a);
   pai_ws_codec_free(&b);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  feed(false, data, size);
+  feed(true, data, size);
   return 0;
 }

@@ -55,35 +55,44 @@ static void sockets(void) {
   close(pair[0]);
 }
 
-static void ask(void) {
+typedef struct text {
+  const char *data;
+  size_t len;
+} text;
+
+static void ask(text request) {
   struct sockaddr_un a = {.sun_family = AF_UNIX};
   memcpy(a.sun_path, path, strlen(path) + 1);
   int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-  static const char request[] = "POST /p%20q?a=1&a=2 HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nX-A: 2\r\n"
-                                "Connection: close\r\nContent-Length: 4\r\n\r\nbody";
   char answer[4096];
   struct timeval wait = {.tv_sec = 1};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-  if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0 &&
-      write(fd, request, sizeof request - 1) > 0)
+  if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0 && write(fd, request.data, request.len) > 0)
     while (read(fd, answer, sizeof answer) > 0)
       continue;
   close(fd);
   nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-static pid_t start_client(void) {
+static pid_t start_client(text request) {
   pid_t pid = fork();
   if (pid != 0)
     return pid;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   signal(SIGPIPE, SIG_IGN);
   for (;;)
-    ask();
+    ask(request);
+}
+
+static void end_client(pid_t client) {
+  kill(client, SIGKILL);
+  waitpid(client, NULL, 0);
 }
 
 static void no_memory(void) {
-  static const char text[] =
+  static const char request[] = "POST /p%20q?a=1&a=2 HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nX-A: 2\r\n"
+                                "Connection: close\r\nContent-Length: 4\r\n\r\nbody";
+  static const char lua[] =
       "local seen, whole = 0, nil\n"
       "local srv = assert(m.listen({ unix = dir, handler = function(req)\n"
       "  seen = seen + 1\n"
@@ -95,7 +104,34 @@ static void no_memory(void) {
       "end }))\n"
       "for _ = 1, 100 do if seen >= 3 then break end task.sleep(2) end\n"
       "srv:close() return seen >= 3 and whole";
-  nomem_each(&(nomem_test){"pai.serve", luaopen_pai_serve, path, text}, 160, 256);
+  pid_t client = start_client((text){request, sizeof request - 1});
+  CHECK(client > 0);
+  nomem_each(&(nomem_test){"pai.serve", luaopen_pai_serve, path, lua}, 160, 256);
+  end_client(client);
+}
+
+// A handshake, a text in two frames, and a Close.
+static void no_memory_websocket(void) {
+  static const char request[] =
+      "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+      "Sec-WebSocket-Protocol: p\r\n\r\n"
+      "\x01\x81\0\0\0\0h\x80\x81\0\0\0\0i\x88\x82\0\0\0\0\x03\xe8";
+  static const char lua[] = "local seen, whole = 0, nil\n"
+                            "local srv = assert(m.listen({ unix = dir, handler = function()\n"
+                            "  return { protocol = 'p', websocket = function(c)\n"
+                            "    local data, kind = c:receive()\n"
+                            "    seen = seen + 1\n"
+                            "    whole = data == 'hi' and kind == 'text' and c:protocol() == 'p'\n"
+                            "    if seen % 2 == 0 then error('fails') end\n"
+                            "    c:send('answer')\n"
+                            "  end } end }))\n"
+                            "for _ = 1, 100 do if seen >= 2 then break end task.sleep(2) end\n"
+                            "srv:close() return seen >= 2 and whole";
+  pid_t client = start_client((text){request, sizeof request - 1});
+  CHECK(client > 0);
+  nomem_each(&(nomem_test){"pai.serve", luaopen_pai_serve, path, lua}, 160, 256);
+  end_client(client);
 }
 
 int main(void) {
@@ -103,15 +139,10 @@ int main(void) {
   if (mkdtemp(dir) == NULL)
     return 1;
   snprintf(path, sizeof path, "%s/s", dir);
-  pid_t client = -1;
   RUN(names);
   RUN(sockets);
-  client = start_client();
-  if (client < 0)
-    return 1;
   RUN(no_memory);
-  kill(client, SIGKILL);
-  waitpid(client, NULL, 0);
+  RUN(no_memory_websocket);
   unlink(path);
   rmdir(dir);
   pai_mask_set_free(pai_mask_global());

@@ -1,4 +1,4 @@
-/* The frames of a WebSocket client: what it takes, what it refuses, and all of it in every cut. */
+/* The frames of a WebSocket: what each side takes, what it refuses, and all of it in every cut. */
 #include "alloc.h"
 #include "harness.h"
 #include "ws_codec.h"
@@ -144,6 +144,40 @@ static void sending(void) {
   }
 }
 
+// What one side sends the other takes, in every cut.
+static void both_sides(void) {
+  static const size_t cuts[] = {1, 2, 3, 7, 1000};
+  char big[300];
+  memset(big, 'x', sizeof big);
+  for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
+    for (int server = 0; server < 2; server++) {
+      pai_ws_codec from, to;
+      char out[256], all[256] = "";
+      pai_ws_codec_init(&from, 1000, 1000);
+      pai_ws_codec_init(&to, 1000, 1000);
+      pai_ws_codec_set_server(server ? &to : &from);
+      CHECK(pai_ws_codec_send(&from, PAI_WS_TEXT, "h\xc3\xa9llo", 6, NULL) == 0);
+      CHECK(pai_ws_codec_send(&from, PAI_WS_PING, "?", 1, NULL) == 0);
+      CHECK(pai_ws_codec_send(&from, PAI_WS_BINARY, big, sizeof big, NULL) == 0);
+      CHECK(pai_ws_codec_close(&from, 4001, "bye", 3, NULL) == 0);
+      collect(&to, from.out.data, from.out.len, cuts[i], out);
+      snprintf(all, sizeof all, "T:h\xc3\xa9llo B:%.20s ", big);
+      CHECK(strcmp(out, all) == 0);
+      CHECK(to.close_seen && to.close_code == 4001 && to.reason_len == 3);
+      CHECK(memcmp(to.reason, "bye", 3) == 0);
+      CHECK(to.out.len == (server ? 3 + 4 : 3 + 4 + 8)); // a pong and a Close
+      pai_ws_codec_free(&from);
+      pai_ws_codec_free(&to);
+    }
+  }
+  pai_ws_codec c;
+  pai_ws_codec_init(&c, 1000, 1000);
+  pai_ws_codec_set_server(&c);
+  CHECK(pai_ws_codec_feed(&c, "\x81\x02hi", 4) == PAI_E_PROTO); // not masked
+  CHECK(c.close_code == PAI_WS_PROTOCOL && c.close_sent && (c.out.data[1] & 0x80) == 0);
+  pai_ws_codec_free(&c);
+}
+
 static void limits(void) {
   pai_ws_codec c;
   pai_error err;
@@ -181,6 +215,7 @@ int main(void) {
   RUN(breaches);
   RUN(closing);
   RUN(sending);
+  RUN(both_sides);
   RUN(limits);
   RUN(no_memory);
   return finish();
