@@ -13,27 +13,32 @@ static inline uint32_t gram_at(const uint8_t *p) {
   return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | FOLD;
 }
 
-static inline uint32_t hash_of(uint32_t gram) {
-  return gram * UINT32_C(0x9E3779B1) >> (32 - PAI_SCAN_MAP_BITS);
+static inline uint32_t head_of(uint32_t gram) {
+  return gram * UINT32_C(0x9E3779B1) >> (32 - PAI_SCAN_HEAD_BITS);
 }
 
-static inline uint32_t head_of(uint32_t hash) {
-  return hash >> (PAI_SCAN_MAP_BITS - PAI_SCAN_HEAD_BITS);
+// Six bits of a byte: a letter's case is not among them.
+static inline uint32_t class_of(uint8_t c) {
+  return (c & 31U) | (c >> 1 & 32U);
+}
+
+static inline uint32_t pair_of(uint8_t a, uint8_t b) {
+  return class_of(a) | class_of(b) << 6;
 }
 
 void pai_scan_filter_free(pai_scan_filter *f) {
   pai_free(f->keywords);
   pai_free(f->entries);
   pai_free(f->heads);
-  pai_free(f->map);
+  pai_free(f->pairs);
   *f = (pai_scan_filter){0};
 }
 
 static int make_room(pai_scan_filter *f) {
-  if (f->map == NULL) {
-    f->map = pai_calloc((1U << PAI_SCAN_MAP_BITS) / 64, sizeof *f->map);
+  if (f->pairs == NULL) {
+    f->pairs = pai_calloc(PAI_SCAN_PAIRS, sizeof *f->pairs);
     f->heads = pai_calloc(1U << PAI_SCAN_HEAD_BITS, sizeof *f->heads);
-    if (f->map == NULL || f->heads == NULL) {
+    if (f->pairs == NULL || f->heads == NULL) {
       pai_scan_filter_free(f);
       return PAI_E_NOMEM;
     }
@@ -74,7 +79,7 @@ static unsigned commonness(uint32_t gram) {
 // Keywords that differ in one byte only ("sk-a", "sk-b") share the entry of their common gram: the
 // rule's expression tells the rest.
 static bool share(pai_scan_filter *f, uint32_t gram, const pai_scan_keyword *k, uint32_t offset) {
-  for (uint32_t e = f->heads[head_of(hash_of(gram))]; k->len == GRAM + 1 && e != 0;) {
+  for (uint32_t e = f->heads[head_of(gram)]; k->len == GRAM + 1 && e != 0;) {
     pai_scan_entry *it = &f->entries[e - 1];
     const pai_scan_keyword *other = &f->keywords[it->keyword];
     if (it->gram == gram && it->offset == offset && other->rule == k->rule &&
@@ -87,18 +92,71 @@ static bool share(pai_scan_filter *f, uint32_t gram, const pai_scan_keyword *k, 
   return false;
 }
 
+// How many texts hold this pair, about.
+static uint32_t weight_of(uint32_t pair) {
+  static const char weights[] = "31111111111111111111111111111111" // a blank's class is 0
+                                "1"
+                                "31223222311223321333211111" // a to z
+                                "11111";
+  return (uint32_t)((weights[pair & 63] - '0') * (weights[pair >> 6] - '0'));
+}
+
+// The pairs that may follow a gram's first two bytes: [from, from + count * 64) in steps of 64.
+typedef struct rest {
+  uint32_t from, count;
+} rest;
+
+// The bucket in which these two let the fewest other texts through.
+static uint32_t bucket_for(const pai_scan_filter *f, uint32_t pair, rest r) {
+  uint32_t best = 0;
+  uint64_t least = UINT64_MAX;
+  for (uint32_t b = 0; b < PAI_SCAN_BUCKETS; b++) {
+    uint64_t more = 0, firsts = f->first_weight[b], seconds = f->second_weight[b];
+    for (uint32_t i = 0; i < r.count; i++)
+      if ((f->pairs[r.from + i * 64].second >> b & 1) == 0)
+        more += weight_of(r.from + i * 64);
+    more = (firsts + weight_of(pair)) * (seconds + more) - firsts * seconds;
+    if (more < least) {
+      least = more;
+      best = b;
+    }
+  }
+  return best;
+}
+
+// Lets a gram through, with the byte that follows it in the keyword, or any when it ends there.
+static void add_pairs(pai_scan_filter *f, const pai_scan_keyword *k, uint32_t offset) {
+  const uint8_t *gram = (const uint8_t *)k->folded + offset;
+  uint32_t pair = pair_of(gram[0], gram[1]);
+  rest r = {pair_of(gram[2], 0), 64};
+  if (offset + GRAM < k->len)
+    r = (rest){pair_of(gram[2], gram[3]), 1};
+  pai_scan_bucket *first = &f->pairs[pair].first;
+  if (*first == 0) {
+    uint32_t bucket = bucket_for(f, pair, r);
+    *first = (pai_scan_bucket)1 << bucket;
+    f->first_weight[bucket] += weight_of(pair);
+  }
+  uint32_t bucket = (uint32_t)__builtin_ctzll(*first);
+  for (uint32_t i = 0; i < r.count; i++) {
+    pai_scan_bucket *second = &f->pairs[r.from + i * 64].second;
+    if ((*second & *first) == 0)
+      f->second_weight[bucket] += weight_of(r.from + i * 64);
+    *second |= *first;
+  }
+}
+
 static void file(pai_scan_filter *f, uint32_t gram, uint32_t keyword, uint32_t offset) {
-  uint32_t hash = hash_of(gram);
+  add_pairs(f, &f->keywords[keyword], offset);
   if (share(f, gram, &f->keywords[keyword], offset))
     return;
-  f->map[hash / 64] |= UINT64_C(1) << hash % 64;
   f->entries[f->entry_count] = (pai_scan_entry){.gram = gram,
                                                 .keyword = keyword,
-                                                .next = f->heads[head_of(hash)],
+                                                .next = f->heads[head_of(gram)],
                                                 .offset = (uint8_t)offset,
                                                 .len = (uint8_t)f->keywords[keyword].len,
                                                 .rule = (uint16_t)f->keywords[keyword].rule};
-  f->heads[head_of(hash)] = ++f->entry_count;
+  f->heads[head_of(gram)] = ++f->entry_count;
 }
 
 int pai_scan_filter_add(pai_scan_filter *f, const char *keyword, size_t len, bool exact,
@@ -139,7 +197,7 @@ static bool stands_at(const pai_scan_keyword *k, const uint8_t *p) {
 static int look(const pai_scan_filter *f, const uint8_t *text, size_t len, size_t at,
                 pai_scan_hit hit, void *ud) {
   uint32_t gram = gram_at(text + at);
-  for (uint32_t e = f->heads[head_of(hash_of(gram))]; e != 0;) {
+  for (uint32_t e = f->heads[head_of(gram)]; e != 0;) {
     const pai_scan_entry *it = &f->entries[e - 1];
     e = it->next;
     if (it->gram != gram || it->offset > at)
@@ -155,41 +213,58 @@ static int look(const pai_scan_filter *f, const uint8_t *text, size_t len, size_
   return 0;
 }
 
-static inline uint32_t maybe(const uint64_t *map, const uint8_t *p) {
-  uint32_t four;
-  memcpy(&four, p, sizeof four);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-  four = __builtin_bswap32(four);
-#endif
-  uint32_t hash = hash_of((four & 0xffffff) | FOLD);
-  return (uint32_t)(map[hash / 64] >> hash % 64) & 1;
+// Whether a gram and what follows it may stand here; a little else passes too.
+static inline bool maybe(const pai_scan_filter *f, const uint8_t *p) {
+  return (f->pairs[pair_of(p[0], p[1])].first & f->pairs[pair_of(p[2], p[3])].second) != 0;
+}
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first byte is the lowest one");
+_Static_assert(PAI_SCAN_PAIRS * sizeof(pai_scan_pair) == 1 << 16, "a lane holds a pair's place");
+
+// Where four pairs stand in pai_scan_filter.pairs, in bytes, in lanes of 16 bits.
+static inline uint64_t four_pairs(const uint8_t *p) {
+  uint64_t v;
+  memcpy(&v, p, sizeof v);
+  v = (v & UINT64_C(0x1f1f1f1f1f1f1f1f)) | (v >> 1 & UINT64_C(0x2020202020202020));
+  return (v << 4 & UINT64_C(0x03f003f003f003f0)) | (v << 2 & UINT64_C(0xfc00fc00fc00fc00));
+}
+
+static inline const pai_scan_pair *pair_in(const pai_scan_pair *pairs, uint64_t lane) {
+  return (const pai_scan_pair *)((const char *)pairs + lane);
 }
 
 int pai_scan_filter_run(const pai_scan_filter *f, const uint8_t *text, size_t len,
                         pai_scan_range part, pai_scan_hit hit, void *ud) {
-  const uint64_t *map = f->map;
   if (f->count == 0 || len < PAI_SCAN_KEYWORD_MIN)
     return 0;
+  const pai_scan_pair *pairs = f->pairs;
   size_t at = part.from, end = part.end + PAI_SCAN_KEYWORD_MAX; // of which the gram may be the last
   if (end > len)
     end = len;
   int rc = 0;
-  for (; at + 12 <= end && rc >= 0; at += 8) {
-    uint32_t a = maybe(map, text + at), b = maybe(map, text + at + 2);
-    uint32_t c = maybe(map, text + at + 4), d = maybe(map, text + at + 6);
+  pai_scan_bucket first = at + 10 <= end ? pairs[pair_of(text[at], text[at + 1])].first : 0;
+  for (; at + 10 <= end && rc >= 0; at += 8) {
+    uint64_t four = four_pairs(text + at + 2);
+    const pai_scan_pair *p = pair_in(pairs, four & 0xffff),
+                        *q = pair_in(pairs, four >> 16 & 0xffff);
+    const pai_scan_pair *r = pair_in(pairs, four >> 32 & 0xffff), *s = pair_in(pairs, four >> 48);
+    pai_scan_bucket a = first & p->second, b = p->first & q->second;
+    pai_scan_bucket c = q->first & r->second, d = r->first & s->second;
+    first = s->first;
     if (__builtin_expect((a | b | c | d) == 0, 1))
       continue;
-    if (a)
+    if (a != 0)
       rc = look(f, text, len, at, hit, ud);
-    if (b && rc >= 0)
+    if (b != 0 && rc >= 0)
       rc = look(f, text, len, at + 2, hit, ud);
-    if (c && rc >= 0)
+    if (c != 0 && rc >= 0)
       rc = look(f, text, len, at + 4, hit, ud);
-    if (d && rc >= 0)
+    if (d != 0 && rc >= 0)
       rc = look(f, text, len, at + 6, hit, ud);
   }
   for (; at + GRAM <= end && rc >= 0; at += 2)
-    rc = look(f, text, len, at, hit, ud);
+    if (at + GRAM == end || maybe(f, text + at))
+      rc = look(f, text, len, at, hit, ud);
   return rc;
 }
 
@@ -197,17 +272,28 @@ static inline bool in_run(uint8_t c) {
   return (c >= '0' && c <= ':') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-';
 }
 
+typedef uint8_t lanes __attribute__((vector_size(16)));
+
+static inline bool all_in_run(const uint8_t *p) {
+  lanes v;
+  uint64_t word[2];
+  memcpy(&v, p, sizeof v);
+  lanes letter = (v | 0x20) - 'a', digit = v - '0';
+  lanes in = (lanes)(letter < 26) | (lanes)(digit < 11) | (lanes)(v == '-');
+  memcpy(word, &in, sizeof word);
+  return (word[0] & word[1]) == UINT64_MAX;
+}
+
 int pai_scan_runs(const uint8_t *text, size_t len, pai_scan_range part, pai_scan_hit hit,
                   void *ud) {
-  const size_t step = RUN_MIN / 2; // so that every run holds two places that are looked at
+  const size_t step = RUN_MIN - sizeof(lanes) + 1; // so that every run holds one place's bytes
   size_t at = part.from;
-  while (at < part.end && at + step < len) {
-    if (!in_run(text[at]) || !in_run(text[at + 10]) || !in_run(text[at + 20]) ||
-        !in_run(text[at + step])) {
+  while (at < part.end && at + sizeof(lanes) <= len) {
+    if (!all_in_run(text + at)) {
       at += step;
       continue;
     }
-    size_t from = at, end = at;
+    size_t from = at, end = at + sizeof(lanes);
     while (from > 0 && at - from < RUN_MAX && in_run(text[from - 1]))
       from--;
     while (end < len && in_run(text[end]))

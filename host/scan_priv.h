@@ -16,8 +16,11 @@ typedef struct pai_scan_ranges {
 } pai_scan_ranges;
 
 /* ---- the filter: scan_filter.c ----
- * Every other position's three bytes, case folded, are looked up in a map; a keyword of at least
- * four bytes is filed under two grams that follow one another, so one of them is looked at. */
+ * A keyword of at least four bytes is filed under two grams of three bytes that follow one another,
+ * so one of them begins at an even place of a text. Most places are ruled out by two look-ups, case
+ * folded: of the two bytes there, which tell the bucket of the grams that begin so, and of the next
+ * two, which tell the buckets of the grams that go on so. The buckets are filled so that few texts
+ * pass that hold no gram. */
 
 typedef struct pai_scan_keyword {
   char bytes[PAI_SCAN_KEYWORD_MAX];  // as given
@@ -36,15 +39,25 @@ typedef struct pai_scan_entry {
   bool gram_only;      // nothing but the gram is compared
 } pai_scan_entry;
 
-#define PAI_SCAN_MAP_BITS 16
 #define PAI_SCAN_HEAD_BITS 12
+#define PAI_SCAN_PAIRS 4096 // of six bits a byte
+#define PAI_SCAN_BUCKETS 64
+
+typedef uint64_t pai_scan_bucket; // a bit each
+
+// Of two bytes.
+typedef struct pai_scan_pair {
+  pai_scan_bucket first;  // that of the grams which begin with them; 0: none does
+  pai_scan_bucket second; // those of the grams whose third byte and the next one they are
+} pai_scan_pair;
 
 typedef struct pai_scan_filter {
   pai_scan_keyword *keywords;
   pai_scan_entry *entries;
   uint32_t *heads; // by hash: index + 1 of the first entry
-  uint64_t *map;
-  uint32_t count, cap; // keywords
+  pai_scan_pair *pairs;
+  uint64_t first_weight[PAI_SCAN_BUCKETS], second_weight[PAI_SCAN_BUCKETS]; // see bucket_for
+  uint32_t count, cap;                                                      // keywords
   uint32_t entry_count, entry_cap;
 } pai_scan_filter;
 

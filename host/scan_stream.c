@@ -111,39 +111,37 @@ static int sniff(stream *st) {
 
 /* ---- places ---- */
 
-// Eight bytes at a time: the top bit of each byte of the sum says whether it was a newline.
-static uint64_t count_newlines(const uint8_t *text, size_t len) {
-  const uint64_t low = UINT64_C(0x7f7f7f7f7f7f7f7f), lines = UINT64_C(0x0a0a0a0a0a0a0a0a);
+typedef uint8_t lanes __attribute__((vector_size(16)));
+
+// How many bytes are, under the mask, the given one.
+static uint64_t count_bytes(const uint8_t *text, size_t len, uint8_t mask, uint8_t byte) {
   uint64_t n = 0;
   size_t i = 0;
-  while (len - i >= 8) {
-    uint64_t sums = 0;
-    for (int k = 0; k < 255 && len - i >= 8; k++, i += 8) {
-      uint64_t v;
+  while (len - i >= sizeof(lanes)) {
+    size_t rounds = (len - i) / sizeof(lanes) < 255 ? (len - i) / sizeof(lanes) : 255;
+    lanes sums = {0}, v;
+    for (size_t end = i + rounds * sizeof v; i < end; i += sizeof v) {
       memcpy(&v, text + i, sizeof v);
-      v ^= lines;
-      sums += ~(((v & low) + low) | v | low) >> 7;
+      sums -= (lanes)((v & mask) == byte); // all ones is -1
     }
-    for (; sums != 0; sums >>= 8)
-      n += sums & 0xff;
+    for (size_t k = 0; k < sizeof sums; k++)
+      n += sums[k];
   }
   for (; i < len; i++)
-    n += text[i] == '\n';
+    n += (text[i] & mask) == byte;
   return n;
 }
 
 static void advance(pai_scan_place *p, const uint8_t *text, size_t len) {
-  uint64_t lines = count_newlines(text, len);
+  uint64_t lines = count_bytes(text, len, 0xff, '\n');
   const uint8_t *from = text;
   if (lines > 0) {
     from = (const uint8_t *)memrchr(text, '\n', len) + 1;
     p->line += lines;
     p->column = 1;
   }
-  uint64_t characters = 0;
-  for (const uint8_t *c = from; c < text + len; c++)
-    characters += (*c & 0xc0) != 0x80;
-  p->column += characters;
+  size_t rest = (size_t)(text + len - from);
+  p->column += rest - count_bytes(from, rest, 0xc0, 0x80); // but for what goes on with a character
 }
 
 static void count_to(stream *st, uint64_t offset) {
