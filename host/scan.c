@@ -436,7 +436,9 @@ int pai_scan_block(pai_scan *s, const uint8_t *text, size_t len, bool starts, bo
   look l = {.s = s, .text = text, .len = len};
   s->match_count = 0;
   s->ranges.count = 0;
-  int rc = look_through(s, &l);
+  int rc = pai_scan_filter_ready(&s->filter);
+  if (rc >= 0)
+    rc = look_through(s, &l);
   for (size_t i = 0; i < 2 && events && rc >= 0; i++) {
     pai_scan_view *v = &s->views[LEVELS + i];
     rc = pai_scan_view_events(v, text, len, starts, i == 0 ? 'o' : 'i');

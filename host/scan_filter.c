@@ -2,9 +2,11 @@
 #include "alloc.h"
 #include "scan_priv.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define GRAM 3
+#define TAIL 4
 #define FOLD UINT32_C(0x202020)
 #define RUN_MIN 63
 #define RUN_MAX 256
@@ -85,6 +87,7 @@ static bool share(pai_scan_filter *f, uint32_t gram, const pai_scan_keyword *k, 
     if (it->gram == gram && it->offset == offset && other->rule == k->rule &&
         other->len == k->len) {
       it->gram_only = true;
+      it->tail = it->mask = 0;
       return true;
     }
     e = it->next;
@@ -101,61 +104,20 @@ static uint32_t weight_of(uint32_t pair) {
   return (uint32_t)((weights[pair & 63] - '0') * (weights[pair >> 6] - '0'));
 }
 
-// The pairs that may follow a gram's first two bytes: [from, from + count * 64) in steps of 64.
-typedef struct rest {
-  uint32_t from, count;
-} rest;
-
-// The bucket in which these two let the fewest other texts through.
-static uint32_t bucket_for(const pai_scan_filter *f, uint32_t pair, rest r) {
-  uint32_t best = 0;
-  uint64_t least = UINT64_MAX;
-  for (uint32_t b = 0; b < PAI_SCAN_BUCKETS; b++) {
-    uint64_t more = 0, firsts = f->first_weight[b], seconds = f->second_weight[b];
-    for (uint32_t i = 0; i < r.count; i++)
-      if ((f->pairs[r.from + i * 64].second >> b & 1) == 0)
-        more += weight_of(r.from + i * 64);
-    more = (firsts + weight_of(pair)) * (seconds + more) - firsts * seconds;
-    if (more < least) {
-      least = more;
-      best = b;
-    }
-  }
-  return best;
-}
-
-// Lets a gram through, with the byte that follows it in the keyword, or any when it ends there.
-static void add_pairs(pai_scan_filter *f, const pai_scan_keyword *k, uint32_t offset) {
-  const uint8_t *gram = (const uint8_t *)k->folded + offset;
-  uint32_t pair = pair_of(gram[0], gram[1]);
-  rest r = {pair_of(gram[2], 0), 64};
-  if (offset + GRAM < k->len)
-    r = (rest){pair_of(gram[2], gram[3]), 1};
-  pai_scan_bucket *first = &f->pairs[pair].first;
-  if (*first == 0) {
-    uint32_t bucket = bucket_for(f, pair, r);
-    *first = (pai_scan_bucket)1 << bucket;
-    f->first_weight[bucket] += weight_of(pair);
-  }
-  uint32_t bucket = (uint32_t)__builtin_ctzll(*first);
-  for (uint32_t i = 0; i < r.count; i++) {
-    pai_scan_bucket *second = &f->pairs[r.from + i * 64].second;
-    if ((*second & *first) == 0)
-      f->second_weight[bucket] += weight_of(r.from + i * 64);
-    *second |= *first;
-  }
-}
-
 static void file(pai_scan_filter *f, uint32_t gram, uint32_t keyword, uint32_t offset) {
-  add_pairs(f, &f->keywords[keyword], offset);
   if (share(f, gram, &f->keywords[keyword], offset))
     return;
-  f->entries[f->entry_count] = (pai_scan_entry){.gram = gram,
-                                                .keyword = keyword,
-                                                .next = f->heads[head_of(gram)],
-                                                .offset = (uint8_t)offset,
-                                                .len = (uint8_t)f->keywords[keyword].len,
-                                                .rule = (uint16_t)f->keywords[keyword].rule};
+  const pai_scan_keyword *k = &f->keywords[keyword];
+  pai_scan_entry *it = &f->entries[f->entry_count];
+  *it = (pai_scan_entry){.gram = gram,
+                         .keyword = keyword,
+                         .next = f->heads[head_of(gram)],
+                         .offset = (uint8_t)offset,
+                         .len = (uint8_t)k->len,
+                         .rule = (uint16_t)k->rule};
+  uint32_t behind = k->len - offset - GRAM, n = behind < TAIL ? behind : TAIL;
+  memcpy(&it->tail, k->folded + offset + GRAM, n);
+  memset(&it->mask, 0xff, n);
   f->heads[head_of(gram)] = ++f->entry_count;
 }
 
@@ -181,9 +143,92 @@ int pai_scan_filter_add(pai_scan_filter *f, const char *keyword, size_t len, boo
   }
   file(f, gram_at(folded + best), f->count, best);
   file(f, gram_at(folded + best + 1), f->count, best + 1);
+  k->filed = best;
   f->count++;
   return 0;
 }
+
+/* ---- the pairs ---- */
+
+// What is filed as pairs: its first two bytes, and the next two. The last one may be any byte when
+// the keyword ends before it: 64 pairs that are 64 apart.
+typedef struct window {
+  uint32_t first, second, count;
+} window;
+
+static window window_of(const pai_scan_keyword *k, uint32_t offset) {
+  const uint8_t *gram = (const uint8_t *)k->folded + offset;
+  uint32_t first = pair_of(gram[0], gram[1]);
+  if (offset + GRAM == k->len)
+    return (window){first, pair_of(gram[2], 0), 64};
+  return (window){first, pair_of(gram[2], gram[3]), 1};
+}
+
+static int by_pairs(const void *a, const void *b) {
+  const window *x = a, *y = b;
+  if (x->first != y->first)
+    return x->first < y->first ? -1 : 1;
+  return (x->second > y->second) - (x->second < y->second);
+}
+
+#define ANY_WEIGHT 32 // of any byte beside a blank's, about
+
+typedef struct weights {
+  uint64_t first[PAI_SCAN_BUCKETS], second[PAI_SCAN_BUCKETS]; // of what is in each bucket
+} weights;
+
+// Puts windows that begin with the same pair into the bucket in which they let the fewest other
+// texts through.
+static void add_windows(pai_scan_filter *f, weights *w, const window *from, const window *end) {
+  uint64_t more[PAI_SCAN_BUCKETS] = {0}, least = UINT64_MAX, weight = weight_of(from->first);
+  uint32_t best = 0;
+  for (const window *it = from; it < end; it++) {
+    if (it > from && by_pairs(it - 1, it) == 0)
+      continue;
+    // of 64 pairs the one with a blank speaks for all
+    pai_scan_bucket in = f->pairs[it->second].second;
+    uint32_t own = weight_of(it->second) * (it->count > 1 ? ANY_WEIGHT : 1);
+    for (uint32_t b = 0; b < PAI_SCAN_BUCKETS; b++)
+      more[b] += (~in >> b & 1) * own;
+  }
+  for (uint32_t b = 0; b < PAI_SCAN_BUCKETS; b++) {
+    uint64_t cost = (w->first[b] + weight) * (w->second[b] + more[b]) - w->first[b] * w->second[b];
+    if (cost < least) {
+      least = cost;
+      best = b;
+    }
+  }
+  w->first[best] += weight;
+  w->second[best] += more[best];
+  f->pairs[from->first].first = (pai_scan_bucket)1 << best;
+  for (const window *it = from; it < end; it++)
+    for (uint32_t i = 0; i < it->count; i++)
+      f->pairs[it->second + i * 64].second |= (pai_scan_bucket)1 << best;
+}
+
+int pai_scan_filter_ready(pai_scan_filter *f) {
+  if (f->ready_count == f->count)
+    return 0;
+  uint32_t count = f->count * 2;
+  window *windows = pai_alloc(count * sizeof *windows);
+  if (windows == NULL)
+    return PAI_E_NOMEM;
+  for (uint32_t i = 0; i < count; i++)
+    windows[i] = window_of(&f->keywords[i / 2], f->keywords[i / 2].filed + i % 2);
+  qsort(windows, count, sizeof *windows, by_pairs);
+  weights w = {0};
+  memset(f->pairs, 0, PAI_SCAN_PAIRS * sizeof *f->pairs);
+  for (uint32_t i = 0, from = 0; i < count; from = i) {
+    while (i < count && windows[i].first == windows[from].first)
+      i++;
+    add_windows(f, &w, windows + from, windows + i);
+  }
+  pai_free(windows);
+  f->ready_count = f->count;
+  return 0;
+}
+
+/* ---- looking ---- */
 
 static bool stands_at(const pai_scan_keyword *k, const uint8_t *p) {
   if (k->exact)
@@ -196,11 +241,14 @@ static bool stands_at(const pai_scan_keyword *k, const uint8_t *p) {
 
 static int look(const pai_scan_filter *f, const uint8_t *text, size_t len, size_t at,
                 pai_scan_hit hit, void *ud) {
-  uint32_t gram = gram_at(text + at);
+  uint32_t gram = gram_at(text + at), tail = 0;
+  // what lies behind the text is no byte of a keyword
+  memcpy(&tail, text + at + GRAM, len - at - GRAM < TAIL ? len - at - GRAM : TAIL);
+  tail |= UINT32_C(0x20202020);
   for (uint32_t e = f->heads[head_of(gram)]; e != 0;) {
     const pai_scan_entry *it = &f->entries[e - 1];
     e = it->next;
-    if (it->gram != gram || it->offset > at)
+    if (it->gram != gram || it->offset > at || ((tail ^ it->tail) & it->mask) != 0)
       continue;
     size_t start = at - it->offset;
     if (it->len > len - start ||

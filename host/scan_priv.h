@@ -27,6 +27,7 @@ typedef struct pai_scan_keyword {
   char folded[PAI_SCAN_KEYWORD_MAX]; // | 0x20
   uint32_t len;
   uint32_t rule;
+  uint32_t filed; // where the first of its two grams begins
   bool exact;
 } pai_scan_keyword;
 
@@ -37,6 +38,7 @@ typedef struct pai_scan_entry {
   uint16_t rule;
   uint8_t offset, len; // of the gram in the keyword, and of the keyword
   bool gram_only;      // nothing but the gram is compared
+  uint32_t tail, mask; // the keyword's folded bytes behind the gram, as far as there are four
 } pai_scan_entry;
 
 #define PAI_SCAN_HEAD_BITS 12
@@ -56,8 +58,8 @@ typedef struct pai_scan_filter {
   pai_scan_entry *entries;
   uint32_t *heads; // by hash: index + 1 of the first entry
   pai_scan_pair *pairs;
-  uint64_t first_weight[PAI_SCAN_BUCKETS], second_weight[PAI_SCAN_BUCKETS]; // see bucket_for
-  uint32_t count, cap;                                                      // keywords
+  uint32_t ready_count; // keywords that the pairs are made of
+  uint32_t count, cap;  // keywords
   uint32_t entry_count, entry_cap;
 } pai_scan_filter;
 
@@ -66,6 +68,8 @@ typedef int (*pai_scan_hit)(void *ud, uint32_t rule, size_t at);
 int pai_scan_filter_add(pai_scan_filter *f, const char *keyword, size_t len, bool exact,
                         uint32_t rule);
 void pai_scan_filter_free(pai_scan_filter *f);
+// Before pai_scan_filter_run, when keywords were added. 0 or PAI_E_NOMEM.
+int pai_scan_filter_ready(pai_scan_filter *f);
 // Calls hit for each keyword that begins in the part (some around it too), and no further once it
 // gives a negative code.
 int pai_scan_filter_run(const pai_scan_filter *f, const uint8_t *text, size_t len,

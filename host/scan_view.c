@@ -29,7 +29,7 @@ static int begin(pai_scan_view *v, size_t len) {
   return v->text != NULL ? 0 : PAI_E_NOMEM;
 }
 
-static int add_piece(pai_scan_view *v, size_t from, size_t from_len) {
+static inline int add_piece(pai_scan_view *v, size_t from, size_t from_len) {
   if (v->piece_count == v->piece_cap) {
     size_t cap = v->piece_cap == 0 ? 1024 : v->piece_cap * 2;
     pai_scan_piece *pieces = pai_realloc(v->pieces, cap * sizeof *pieces);
@@ -44,7 +44,7 @@ static int add_piece(pai_scan_view *v, size_t from, size_t from_len) {
 }
 
 // A piece of n bytes; a view is never longer than its source, so there is room.
-static int put(pai_scan_view *v, const void *bytes, size_t n, size_t from, size_t from_len) {
+static inline int put(pai_scan_view *v, const void *bytes, size_t n, size_t from, size_t from_len) {
   if (n == 0)
     return 0;
   if (add_piece(v, from, from_len) < 0)
@@ -97,14 +97,13 @@ static undone code_point(uint32_t c, size_t taken) {
 
 // p is behind the backslash.
 static undone backslash(const uint8_t *p, size_t len) {
-  static const char plain[] = "\"'/\\", letters[] = "nrtbf", meant[] = "\n\r\t\b\f";
+  static const uint8_t meant[256] = {
+      ['"'] = '"',  ['\''] = '\'', ['/'] = '/',  ['\\'] = '\\', ['n'] = '\n',
+      ['r'] = '\r', ['t'] = '\t',  ['b'] = '\b', ['f'] = '\f'};
   if (len == 0)
     return (undone){0};
-  const char *letter = p[0] != '\0' ? strchr(letters, p[0]) : NULL;
-  if (p[0] != '\0' && strchr(plain, p[0]) != NULL)
-    return code_point(p[0], 2);
-  if (letter != NULL)
-    return code_point((uint8_t)meant[letter - letters], 2);
+  if (meant[p[0]] != 0)
+    return (undone){.bytes = {meant[p[0]]}, .len = 1, .taken = 2};
   if (p[0] == '\n')
     return (undone){.taken = 2};
   if (p[0] == '\r' && len > 1 && p[1] == '\n')
@@ -165,7 +164,7 @@ static size_t seek(const finder *f, size_t at, uint8_t c) {
   return p != NULL ? (size_t)(p - f->text) : f->len;
 }
 
-static size_t next_special(finder *f, size_t at) {
+static inline size_t next_special(finder *f, size_t at) {
   if (f->slash < at)
     f->slash = seek(f, at, '\\');
   if (f->esc < at)
