@@ -191,6 +191,13 @@ format["run.end"] = function(e, c)
     rows[1] = line(c, e.status, tone, words(e.reason) or "")
     rows[2] = ("to go on: pai resume %s"):format(e.run)
   end
+  for _, name in ipairs(text.keys(e.returns or {})) do
+    local value = e.returns[name]
+    if type(value) == "table" then
+      value = require("pai.json").encode(value)
+    end
+    rows[#rows + 1] = line(c, "result", "bold", ("%s: %s"):format(name, words(value)))
+  end
   rows[#rows + 1] = M.paint(c, e.status == "green" and "green" or "red", M.recap(e))
   return rows
 end

@@ -49,7 +49,7 @@ end
 
 -- One declaration for an input that two actions have.
 local function joined(name, first, decl, owners)
-  for _, key in ipairs({ "type", "values", "of", "pattern" }) do
+  for _, key in ipairs({ "type", "values", "of" }) do
     if not same(first[key], decl[key]) then
       local message = "%s and %s both have an input '%s', of different kinds"
       err.raise("EUSAGE", message:format(owners[name], owners.now, name), {
@@ -64,6 +64,8 @@ local function joined(name, first, decl, owners)
   local required = not (first.optional or first.default ~= nil)
     or not (decl.optional or decl.default ~= nil)
   out.env = first.env or decl.env
+  -- Each has its own rule for the text; it is held to it when its turn comes.
+  out.pattern = first.pattern == decl.pattern and first.pattern or nil
   if required then
     out.optional, out.default = nil, nil
   elseif not same(first.default, decl.default) then
