@@ -242,8 +242,10 @@ static bool stands_at(const pai_scan_keyword *k, const uint8_t *p) {
 static int look(const pai_scan_filter *f, const uint8_t *text, size_t len, size_t at,
                 pai_scan_hit hit, void *ud) {
   uint32_t gram = gram_at(text + at), tail = 0;
-  // what lies behind the text is no byte of a keyword
-  memcpy(&tail, text + at + GRAM, len - at - GRAM < TAIL ? len - at - GRAM : TAIL);
+  if (len - at >= GRAM + TAIL)
+    memcpy(&tail, text + at + GRAM, TAIL);
+  else // what lies behind the text is no byte of a keyword
+    memcpy(&tail, text + at + GRAM, len - at - GRAM);
   tail |= UINT32_C(0x20202020);
   for (uint32_t e = f->heads[head_of(gram)]; e != 0;) {
     const pai_scan_entry *it = &f->entries[e - 1];

@@ -308,7 +308,8 @@ static int write_out(stream *st, uint64_t limit) {
     st->written = e->end;
   }
   st->edit_count -= done;
-  memmove(st->edits, st->edits + done, st->edit_count * sizeof *st->edits);
+  if (done > 0)
+    memmove(st->edits, st->edits + done, st->edit_count * sizeof *st->edits);
   return rc < 0 ? rc : put(st, st->written, limit);
 }
 
