@@ -103,23 +103,7 @@ return {
         return decision ~= "install" and { scheduler = decision } or nil
       end,
       run = function(ctx, inp)
-        local at = place(inp, "kai-scheduler")
-        ctx.tools.helm.unlock("kai-scheduler", at)
-        ctx.tools.helm.upgrade("kai-scheduler", ctx.osmo_deploy.LOCK.kai.chart, {
-          context = at.context,
-          kubeconfig = at.kubeconfig,
-          namespace = at.namespace,
-          values = {
-            -- OSMO's documentation asks for both.
-            scheduler = {
-              additionalArgs = {
-                "--default-staleness-grace-period=-1s",
-                "--update-pod-eviction-condition=true",
-              },
-            },
-          },
-          timeout = "5m",
-        })
+        ctx.osmo_deploy.install_scheduler(plan.conf(ctx, inp))
         return { scheduler = "install" }
       end,
     },

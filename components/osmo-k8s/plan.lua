@@ -2,7 +2,6 @@
 local M = {}
 
 local ABSENT <const> = { "NotFound" }
-local CRD <const> = { apiVersion = "apiextensions.k8s.io/v1", kind = "CustomResourceDefinition" }
 local RUNTIME_CLASS <const> = { apiVersion = "node.k8s.io/v1", kind = "RuntimeClass" }
 
 ---@param ctx pai.ctx
@@ -44,22 +43,7 @@ end
 ---@return string? decision
 ---@return string? why
 function M.scheduler(ctx, inp)
-  local k = ctx.k8s(inp.context)
-  local crd = k:get(CRD, "podgroups.scheduling.run.ai", { accept = ABSENT })
-  if inp.scheduler == "existing" then
-    return crd and "existing",
-      "scheduler=existing, but the cluster has no podgroups.scheduling.run.ai"
-  end
-  local release = releases(ctx, inp, "kai%-scheduler")
-  if release then
-    -- One that failed is tried again.
-    return release.status == "deployed" and "kai" or "install"
-  end
-  local runai = k:get("namespaces", "runai", { accept = ABSENT })
-  if crd or runai then
-    return nil, "podgroups.scheduling.run.ai or Run:ai is there, without a KAI release"
-  end
-  return "install"
+  return ctx.osmo_deploy.scheduler(M.conf(ctx, inp), inp.scheduler)
 end
 
 ---Whether the GPU Operator is to be installed; nil and why when it can't be.

@@ -33,10 +33,11 @@ function M.sealed(self, name, opts)
   return data_of(self, "configmaps", name, opts)
 end
 
----Opens the values of a Secret as handles.
+---Opens the values of a Secret as handles. With `keys` only these: what becomes a handle is masked
+---from then on, also a region's name.
 ---@param self pai.k8s.Client
 ---@param name string
----@param opts { namespace: string? }?
+---@param opts { namespace: string?, keys: string[]? }?
 ---@return table<string, pai.secret.handle>?
 ---@return pai.Error? err
 function M.secret(self, name, opts)
@@ -44,9 +45,14 @@ function M.secret(self, name, opts)
   if not data then
     return nil, e
   end
-  local values = {}
+  local values, wanted = {}, nil
+  for _, key in ipairs(opts and opts.keys or {}) do
+    wanted = wanted or {}
+    wanted[key] = true
+  end
   for key, value in pairs(data) do
-    if type(value) == "userdata" and value ~= json.null then
+    local take = not wanted or wanted[key]
+    if take and type(value) == "userdata" and value ~= json.null then
       values[key], e = require("pai.crypto").base64_decode(value)
       if not values[key] then
         return nil, e

@@ -152,6 +152,58 @@ function M.new(ctx, env)
     return { base_url = "s3://" .. minio.BUCKET, endpoint = endpoint }
   end
 
+  ---A storage account as OSMO's storage.
+  ---@param conf pai.osmo_deploy.Conf
+  ---@param given { account: string, key: pai.secret.handle, region: string }
+  ---@return boolean
+  function deploy.azure_blob_ready(conf, given)
+    local blob = require("pai.osmo_deploy.azure_blob")
+    return blob.is_current(cluster(conf), conf, blob.credential(given))
+  end
+
+  function deploy.azure_blob(conf, given)
+    act("azure_blob")
+    secrets.storage(cluster(conf), conf, require("pai.osmo_deploy.azure_blob").credential(given))
+  end
+
+  ---@param account string
+  ---@return string base_url
+  function deploy.azure_url(account)
+    return require("pai.osmo_deploy.azure_blob").base_url(account)
+  end
+
+  ---How many tables a managed database has.
+  ---@param conf pai.osmo_deploy.Conf
+  ---@return integer
+  function deploy.database_tables(conf)
+    act("database_tables")
+    return require("pai.osmo_deploy.database").tables(cluster(conf), conf)
+  end
+
+  ---Whether the master key is in the cluster.
+  ---@param conf pai.osmo_deploy.Conf
+  ---@return boolean
+  function deploy.has_mek(conf)
+    local opts =
+      { namespace = conf.namespaces.service, accept = ABSENT, pick = { "metadata.name" } }
+    return cluster(conf):get("configmaps", secrets.MEK, opts) ~= nil
+  end
+
+  ---Whether KAI is to be installed; see scheduler.lua.
+  ---@param conf pai.osmo_deploy.Conf
+  ---@param wanted "auto"|"existing"
+  ---@return string? decision
+  ---@return string? why
+  function deploy.scheduler(conf, wanted)
+    return require("pai.osmo_deploy.scheduler").decide(ctx, conf, wanted)
+  end
+
+  ---@param conf pai.osmo_deploy.Conf
+  function deploy.install_scheduler(conf)
+    act("install_scheduler")
+    require("pai.osmo_deploy.scheduler").install(ctx, conf)
+  end
+
   function deploy.stores_ready(conf)
     return stores.ready(cluster(conf), conf.namespaces.service)
   end

@@ -1,5 +1,5 @@
--- cluster-azure preflight: every check, green and red. Shapes of answers: Azure CLI reference of
--- each command; terraform version -json as terraform 1.11.4 prints it.
+-- cluster-azure preflight: every check, green and red. Shapes of answers: the Azure CLI reference
+-- of each command; terraform version -json as terraform 1.11.4 prints it.
 local azure = dofile("tests/spec/components/azure.lua")
 local support = dofile("tests/spec/run/support.lua")
 local stand_in = dofile("tests/spec/components/stand_in.lua")

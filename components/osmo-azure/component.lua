@@ -1,0 +1,71 @@
+-- OSMO on the AKS of cluster-azure, with its managed database, cache and storage.
+return {
+  api = 1,
+  name = "osmo-azure",
+  title = "OSMO on AKS",
+  summary = "OSMO in the cluster of cluster-azure, with managed database, cache and storage.",
+  tags = { "osmo", "kubernetes", "azure" },
+  reference = [[
+What it is      OSMO's service and backend operator from their charts, in the namespaces
+                osmo-minimal, osmo-operator and osmo-workflows. The database, the cache and the
+                container osmo-workflows are those of cluster-azure; nothing of them runs in pods.
+Target          dir names the state of cluster-azure; its outputs are read, the sensitive ones as
+                handles. The context must lead to that very cluster. Values are never invented: an
+                output that is missing is red.
+Needs           az, terraform, helm 3, NGC_API_KEY. kubectl and git are not used.
+Versions        One lock: lua/pai/osmo_deploy/lock.lua, with its date.
+Storage         azure://ACCOUNT/osmo-workflows. A key that was rotated is renewed by deploy.
+Master key      Kept in the cluster (MEK). Before a new one is made, a Job counts the tables of the
+                database: with tables and no key deploy stops, and mek=FILE brings the old key back.
+Secrets         Made in the cluster from handles. Helm values hold none.
+No login        Minimal mode trusts what its clients say they are. The gateway stays a ClusterIP; a
+                LoadBalancer, which AKS would publish, is red.
+Redis           Through TLS, as Managed Redis demands; PostgreSQL without, in a private network.
+Teardown        Exports the MEK, uninstalls both releases, deletes the namespaces and waits. The
+                resource group, the database with its tables and the container stay: they are
+                cluster-azure's. Keep the exported key as long as the database.
+
+Symptom                          Look at
+no output, no state              pai deploy cluster-azure, or dir= with the live state
+API server does not answer       pai verify cluster-azure: your address may have changed
+database does not answer         the log of the Job osmo-db-ops in osmo-minimal
+image pull 401 or 403            the NGC key's organisation; deploy again after a change
+Value 1.0 too high for CPU       each task's osmo-ctrl takes 1 CPU; lower it in values=FILE
+]],
+  inputs = {
+    subscription = { type = "string", optional = true, doc = "Id or name of the subscription." },
+    dir = { type = "path", default = "infra/cluster-azure", doc = "State of cluster-azure." },
+    context = { type = "string", doc = "The cluster, by its context in the kubeconfig." },
+    kubeconfig = { type = "path", default = "~/.kube/config", doc = "Where that context is." },
+    gpu = { type = "boolean", default = true, doc = "Tasks may ask for GPUs." },
+    port = {
+      type = "integer",
+      default = 9000,
+      min = 1024,
+      max = 65535,
+      doc = "Port of this machine that leads to the gateway.",
+    },
+    ngc = {
+      type = "secret",
+      env = "NGC_API_KEY",
+      optional = true,
+      hosts = { "@context", "nvcr.io", "helm.ngc.nvidia.com" },
+      bins = { "helm" },
+      doc = "Organisation key of NGC, for images and charts.",
+    },
+    values = { type = "path", optional = true, doc = "Values of the service chart, over ours." },
+    scheduler = {
+      type = "enum",
+      values = { "auto", "existing" },
+      default = "auto",
+      doc = "existing: the cluster has a scheduler that serves podgroups, leave it alone.",
+    },
+    mek = { type = "path", optional = true, doc = "Master key that teardown exported." },
+    url = {
+      type = "string",
+      optional = true,
+      doc = "URL of the gateway; then no port-forward is started.",
+    },
+  },
+  needs = { bins = { "az", "terraform", "helm" }, clusters = { "@context" } },
+}

@@ -1,0 +1,140 @@
+-- What the actions share: the outputs of cluster-azure as a configuration of OSMO.
+local M = {}
+
+---Oldest tools that all of this was tried with, as of 2026-08-21.
+M.LOCK = {
+  date = "2026-08-21",
+  az = "2.60.0",
+  terraform = "1.9.8",
+  terraform_below = "2.0.0",
+}
+
+M.PROVIDERS = {
+  "Microsoft.ContainerService",
+  "Microsoft.Storage",
+  "Microsoft.DBforPostgreSQL",
+  "Microsoft.Cache",
+}
+
+---Outputs that anybody may see, and those that are handles.
+M.PLAIN = {
+  "resource_group",
+  "aks_name",
+  "location",
+  "pg_fqdn",
+  "pg_admin_user",
+  "pg_database",
+  "redis_hostname",
+  "redis_port",
+  "storage_account",
+}
+M.SECRET = { "pg_admin_password", "redis_primary_key", "storage_account_key" }
+
+---OSMO's configuration without what is secret.
+---@param ctx pai.ctx
+---@param inp table
+---@param out table the plain outputs
+---@return pai.osmo_deploy.Conf
+function M.conf(ctx, inp, out)
+  return {
+    context = inp.context,
+    kubeconfig = inp.kubeconfig,
+    namespaces = ctx.osmo_deploy.NAMESPACES,
+    ngc = inp.ngc,
+    gpu = inp.gpu,
+    storage = { base_url = ctx.osmo_deploy.azure_url(out.storage_account) },
+    db = {
+      host = out.pg_fqdn,
+      port = 5432,
+      user = out.pg_admin_user,
+      name = out.pg_database,
+    },
+    redis = { host = out.redis_hostname, port = math.tointeger(tonumber(out.redis_port)) },
+    values = inp.values and ctx.yaml.decode(ctx.read(inp.values)),
+    port = inp.port,
+    mek_file = inp.mek,
+  }
+end
+
+---The same with the passwords, which come from the state each time: a handle is in no result.
+---@param ctx pai.ctx
+---@param inp table
+---@param out table
+---@return pai.osmo_deploy.Conf
+function M.opened(ctx, inp, out)
+  local conf = M.conf(ctx, inp, out)
+  local secret = ctx.tools.terraform.outputs(inp.dir, { "pg_admin_password", "redis_primary_key" })
+  conf.db.password = secret.pg_admin_password
+  conf.redis.password = secret.redis_primary_key
+  return conf
+end
+
+---The storage account with its key.
+---@param ctx pai.ctx
+---@param inp table
+---@param out table
+---@return table
+function M.storage(ctx, inp, out)
+  local secret = ctx.tools.terraform.outputs(inp.dir, { "storage_account_key" })
+  return { account = out.storage_account, key = secret.storage_account_key, region = out.location }
+end
+
+---The outputs that are missing, or not sensitive though they should be.
+---@param ctx pai.ctx
+---@param inp table
+---@return string[]
+function M.missing(ctx, inp)
+  local there, missing = ctx.tools.terraform.output_names(inp.dir), {}
+  for _, name in ipairs(M.PLAIN) do
+    missing[#missing + 1] = there[name] == nil and name or nil
+  end
+  for _, name in ipairs(M.SECRET) do
+    if not there[name] then
+      missing[#missing + 1] = there[name] == nil and name or name .. " (not sensitive)"
+    end
+  end
+  return missing
+end
+
+---The context leads to the cluster that the outputs name, and to no other.
+---@param ctx pai.ctx
+---@param inp table
+---@param out table
+---@return table check
+function M.same_cluster(ctx, inp, out)
+  return {
+    name = "cluster of the context",
+    expected = out.aks_name,
+    hint = "pass the context that pai deploy cluster-azure wrote, and the dir of the same cluster",
+    timeout = "70s",
+    run = function()
+      local shown, e = ctx.tools.az.ask({
+        "aks",
+        "show",
+        "--resource-group",
+        out.resource_group,
+        "--name",
+        out.aks_name,
+        "--subscription",
+        inp.subscription,
+      })
+      if e then
+        return { state = "red", measured = e.message, hint = e.hint }
+      end
+      local server = ctx.kubeconfig.server(inp.kubeconfig, inp.context)
+      if not server then
+        return { state = "red", measured = "no context " .. inp.context }
+      end
+      local here = server:match("^https?://([^:/]+)") == shown.fqdn:lower()
+      return { state = here and "ok" or "red", measured = server }
+    end,
+  }
+end
+
+---@param inp table
+---@return string
+function M.url(inp)
+  return inp.url or ("http://localhost:%d"):format(inp.port)
+end
+
+return M
