@@ -12,6 +12,7 @@ Needs           az 2.60, Terraform 1.9.8 or newer and below 2.0, helm 3; azure-a
 Plan            deploy makes a plan, keeps it, shows every change and stops. Look at it, then give
                 approve=DIGEST: exactly that file is applied. A plan that would destroy or replace
                 something with data needs destroy_data=true as well. Nothing is auto-approved.
+                In setup both stand under cluster-azure in the file of config=.
                 After a kill the rest of an approved plan goes on; more than that is asked again.
 dir             Holds the module, the state, the provider lock and the plans: mode 0700, ignored by
                 git. The state has passwords and keys in clear; whoever has dir owns the cluster.
@@ -105,6 +106,16 @@ kubectl, helmfile, envsubst, curl and awk are not needed: pai does their work it
       type = "string",
       default = "https://ifconfig.me/ip",
       doc = "Where your public address is asked for otherwise.",
+    },
+    approve = {
+      type = "string",
+      optional = true,
+      doc = "For deploy: digest of the plan that was shown; exactly that one is applied.",
+    },
+    destroy_data = {
+      type = "boolean",
+      default = false,
+      doc = "For deploy and teardown: a plan may destroy or replace what holds data.",
     },
     dir = { type = "path", default = "infra/cluster-azure", doc = "Module, state and plans." },
     context = {

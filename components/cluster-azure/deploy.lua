@@ -34,16 +34,6 @@ local function variables(ctx, inp)
   return stack.variables(inp, account.id, kept)
 end
 
-local function preflight_inputs(inp)
-  local out = {}
-  for name, value in pairs(inp) do
-    if name ~= "approve" and name ~= "destroy_data" then
-      out[name] = value
-    end
-  end
-  return out
-end
-
 local function outputs_gate(ctx, inp)
   return {
     {
@@ -96,16 +86,6 @@ return {
       doc = "Networks that may reach the API server, your own address among them.",
       example = { "203.0.113.4/32" },
     },
-    approve = {
-      type = "string",
-      optional = true,
-      doc = "Digest of the plan that was shown; exactly that one is applied.",
-    },
-    destroy_data = {
-      type = "boolean",
-      default = false,
-      doc = "Lets a plan destroy or replace what holds data.",
-    },
   },
   needs = { writes = { "@dir", "@kubeconfig" } },
   locks = function(inp)
@@ -115,7 +95,9 @@ return {
     {
       name = "preflight",
       use = "cluster-azure.preflight",
-      with = preflight_inputs,
+      with = function(inp)
+        return inp
+      end,
     },
     {
       name = "init",

@@ -34,11 +34,6 @@ return {
   safety = "destroys",
   inputs = {
     subscription = { type = "string", doc = "Id or name of the subscription." },
-    destroy_data = {
-      type = "boolean",
-      default = false,
-      doc = "Yes, database, storage, key vault and volumes go.",
-    },
   },
   needs = { writes = { "@dir", "@kubeconfig" } },
   locks = function(inp)

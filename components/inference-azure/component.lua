@@ -52,6 +52,11 @@ terms not accepted               models of partners: accept them in the Marketpl
       optional = true,
       doc = "URL of the account's model API, if it is not ACCOUNT.services.ai.azure.com.",
     },
+    replace = {
+      type = "boolean",
+      default = false,
+      doc = "For deploy: deletes a deployment of the same name that has another model.",
+    },
     sku = { type = "string", default = "GlobalStandard", doc = "Kind of deployment." },
     capacity = { type = "integer", default = 1, min = 1, doc = "Thousands of tokens a minute." },
   },

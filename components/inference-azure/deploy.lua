@@ -3,14 +3,6 @@ local foundry = require("inference-azure.foundry")
 
 local QUESTION <const> = "Say hello in one word"
 
-local function preflight_inputs(inp)
-  local out = {}
-  for name, value in pairs(inp) do
-    out[name] = name ~= "replace" and value or nil
-  end
-  return out
-end
-
 -- The version that the account lists as the default one of a model.
 local function offered(ctx, inp, at, name)
   local entry = foundry.CATALOG[name]
@@ -51,17 +43,18 @@ return {
   safety = "changes",
   inputs = {
     subscription = { type = "string", doc = "Id or name of the subscription that pays." },
-    replace = {
-      type = "boolean",
-      default = false,
-      doc = "Deletes a deployment of the same name that has another model.",
-    },
   },
   locks = function(inp)
     return { "foundry:" .. (inp.account or inp.dir) }
   end,
   steps = {
-    { name = "preflight", use = "inference-azure.preflight", with = preflight_inputs },
+    {
+      name = "preflight",
+      use = "inference-azure.preflight",
+      with = function(inp)
+        return inp
+      end,
+    },
     {
       name = "target",
       after = { "preflight" },

@@ -16,7 +16,7 @@ local SAME <const> = {
     "subscription",
   },
   ["osmo-k8s"] = { "context", "kubeconfig", "gpu", "url" },
-  ["osmo-azure"] = { "context", "kubeconfig", "dir", "url" },
+  ["osmo-azure"] = { "context", "kubeconfig", "dir", "gpu", "subscription", "url" },
   ["inference-nim-operator"] = { "context", "kubeconfig", "tolerations" },
   ["cluster-onprem"] = { "context", "kubeconfig" },
   ["inference-azure"] = { "capabilities", "dir", "endpoint", "subscription" },

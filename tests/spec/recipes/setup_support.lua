@@ -56,7 +56,10 @@ M.COMPONENTS = {
     .. 'spot_tolerated = { type = "boolean", optional = true },',
   ["cluster-onprem"] = KUBE,
   ["osmo-k8s"] = KUBE .. TEXT:format("url") .. 'gpu = { type = "boolean", default = true },',
-  ["osmo-azure"] = KUBE .. TEXT:format("url"),
+  ["osmo-azure"] = KUBE
+    .. TEXT:format("subscription")
+    .. TEXT:format("url")
+    .. 'gpu = { type = "boolean", default = true },',
   ["osmo-cli"] = "",
   ["inference-nim-operator"] = KUBE
     .. LIST:format("nims")
