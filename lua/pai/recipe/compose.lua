@@ -49,8 +49,10 @@ end
 
 -- One declaration for an input that two actions have.
 local function joined(name, first, decl, owners)
-  for _, key in ipairs({ "type", "values", "of" }) do
-    if not same(first[key], decl[key]) then
+  for _, key in ipairs({ "type", "values", "of", "pattern" }) do
+    -- A pattern that only one of them has holds for both.
+    local one_sided = key == "pattern" and (first.pattern == nil or decl.pattern == nil)
+    if not one_sided and not same(first[key], decl[key]) then
       local message = "%s and %s both have an input '%s', of different kinds"
       err.raise("EUSAGE", message:format(owners[name], owners.now, name), {
         hint = "run them one after the other",
@@ -64,8 +66,7 @@ local function joined(name, first, decl, owners)
   local required = not (first.optional or first.default ~= nil)
     or not (decl.optional or decl.default ~= nil)
   out.env = first.env or decl.env
-  -- Each has its own rule for the text; it is held to it when its turn comes.
-  out.pattern = first.pattern == decl.pattern and first.pattern or nil
+  out.pattern = first.pattern or decl.pattern
   if required then
     out.optional, out.default = nil, nil
   elseif not same(first.default, decl.default) then

@@ -177,6 +177,24 @@ describe("an action over components", function()
     assert.is_truthy(r.stderr:find("a and c both have an input 'n', of different kinds", 1, true))
   end)
 
+  it("holds both to a pattern that one of them has", function()
+    component("a", 'n = { type = "string", default = "x", pattern = "%a+" }')
+    component("b", 'n = { type = "string", default = "x" }')
+    component("c", 'n = { type = "string", optional = true, pattern = "%d+" }')
+    for _, name in ipairs({ "a", "b", "c" }) do
+      checks(name, '{ name = "n", state = "ok" }')
+    end
+    for _, order in ipairs({ { "a", "b" }, { "b", "a" } }) do
+      local argv = { "preflight", order[1], order[2], "n=y" }
+      assert.are.equal(0, bench:pai(argv).code)
+      argv[4] = "n=1"
+      local r = bench:pai(argv)
+      assert.are.equal(2, r.code)
+      assert.is_truthy(r.stderr:find("n must match %a+", 1, true), r.stderr)
+    end
+    assert.are.equal(2, bench:pai({ "preflight", "a", "c" }).code)
+  end)
+
   it("opens only the components that are named", function()
     for _, name in ipairs({ "a", "b" }) do
       component(name)

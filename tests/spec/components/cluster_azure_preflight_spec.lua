@@ -404,6 +404,26 @@ describe("cluster-azure preflight", function()
     talk:check()
   end)
 
+  it("runs beside the other Azure components", function()
+    local names = { "azure-access", "cluster-azure", "inference-azure", "osmo-azure" }
+    azure.install(bench, names)
+    tell()
+    local argv = { "preflight", table.unpack(names) }
+    for _, word in ipairs({
+      "--json",
+      "subscription=robots",
+      "allowed_cidr=203.0.113.4/32",
+      "caller_ip=203.0.113.4",
+    }) do
+      argv[#argv + 1] = word
+    end
+    local key = "ngc" .. require("pai.crypto").hex(16)
+    local r = bench:pai(argv, { env = { PATH = talk.path, NGC_API_KEY = key } })
+    assert.are.equal(0, r.code, r.stdout .. r.stderr)
+    assert.are.equal(5, #json.decode(r.stdout).steps)
+    talk:check()
+  end)
+
   it("takes Spot where its taint is tolerated", function()
     tell()
     local checks, r = preflight({ gpu_priority = "Spot", spot_tolerated = "true" })
