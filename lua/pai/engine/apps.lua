@@ -32,8 +32,8 @@ local function check_name(engine, name)
   end
 end
 
--- The body: a JSON string with the YAML.
-local function spec_of(req)
+-- The body: a JSON string, such as the YAML of a spec.
+local function text_of(req)
   local text = json.decode(req.body ~= "" and req.body or "null")
   if type(text) ~= "string" or text == "" then
     reply.invalid({
@@ -114,13 +114,25 @@ end
 ---GET /api/app/user/{name}
 ---@param engine pai.engine.Engine
 ---@param name string
+---@param req table
 ---@return table
-function M.info(engine, name)
+function M.info(engine, name, req)
+  local q = reply.query(req.query)
+  local version, limit = q:int("version"), q:int("limit", 20)
+  local order = q:enum("order", { "ASC", "DESC" }, true)[1] or "ASC"
+  q:check()
   local app = find(engine, name)
   local versions = json.array({})
+  -- The newest so many, whichever way they are shown.
   local rows = engine.store:rows(
-    "SELECT version, created_by, created FROM app_versions WHERE app = ? ORDER BY version DESC",
-    app.uuid
+    "SELECT * FROM (SELECT version, created_by, created FROM app_versions"
+      .. " WHERE app = ? AND (? IS NULL OR version = ?) ORDER BY version DESC LIMIT ?)"
+      .. " ORDER BY version "
+      .. order,
+    app.uuid,
+    version,
+    version,
+    math.max(limit, 0)
   )
   for i, v in ipairs(rows) do
     versions[i] = {
@@ -148,7 +160,7 @@ end
 ---@return table
 function M.create(engine, req, name, user)
   local q = reply.query(req.query)
-  local text = spec_of(req)
+  local text = text_of(req)
   check_name(engine, name)
   local s = engine.store
   local app = { uuid = store.uuid(), name = name }
@@ -174,7 +186,7 @@ end
 ---@param user string
 ---@return table
 function M.update(engine, req, name, user)
-  local text = spec_of(req)
+  local text = text_of(req)
   local app = own(engine, name, user)
   local s = engine.store
   local now, version = s:now(), app.last + 1
@@ -253,20 +265,20 @@ function M.delete(engine, req, name, user)
   return { versions = gone }
 end
 
----POST /api/app/user/{name}/rename
+---POST /api/app/user/{name}/rename: the body is the new name as a JSON string, as is the answer.
 ---@param engine pai.engine.Engine
 ---@param req table
 ---@param name string
 ---@param user string
 ---@return table
 function M.rename(engine, req, name, user)
+  local new = text_of(req)
   local app = own(engine, name, user)
-  local new = reply.query(req.query):text("new_name")
   check_name(engine, new)
   engine.store:transaction("app", function()
     engine.store:run("UPDATE apps SET name = ? WHERE uuid = ?", new, app.uuid)
   end)
-  return M.info(engine, new)
+  return { headers = { ["content-type"] = "application/json" }, body = json.encode(new) }
 end
 
 ---The app of a submit.

@@ -171,8 +171,8 @@ local function list_apps(engine, req)
   return apps.list(engine, req, user_of(engine, req))
 end
 
-local function app_info(engine, _, name)
-  return apps.info(engine, name)
+local function app_info(engine, req, name)
+  return apps.info(engine, name, req)
 end
 
 local function list_credentials(engine, req)
