@@ -113,7 +113,7 @@ local function caller(ctx, inp, checks)
       for _, range in ipairs(asked and live or {}) do
         list[#list + 1] = range
       end
-      local networks = ctx.cidr.parse_all(list)
+      local networks = ctx.cidr.parse_all(stack.without(ctx, list, inp.drop_cidr))
       local holder = networks and ctx.cidr.holder(networks, one)
       if holder then
         return ok(("%s, in %s"):format(address, holder.text))

@@ -21,16 +21,7 @@ local function variables(ctx, inp)
   end
   local live = stack.live_ranges(inp, questions) or {}
   local allowed = ctx.cidr.union(live, inp.allowed_cidr)
-  local kept = {}
-  for _, range in ipairs(allowed) do
-    local dropped = false
-    for _, one in ipairs(inp.drop_cidr) do
-      dropped = dropped or one == range
-    end
-    if not dropped then
-      kept[#kept + 1] = range
-    end
-  end
+  local kept = stack.without(ctx, allowed, inp.drop_cidr)
   return stack.variables(inp, account.id, kept)
 end
 

@@ -105,7 +105,6 @@ function M.tags(list)
 end
 
 ---The networks that the cluster that is there lets in, without its own NAT address.
----@param ctx pai.ctx
 ---@param inp table
 ---@param questions pai.azure.Questions
 ---@return string[]? ranges nil when there is no cluster
@@ -133,6 +132,29 @@ function M.live_ranges(inp, questions)
     end
   end
   return list
+end
+
+---Networks without those that are to be taken away; compared as networks, not as texts.
+---@param ctx pai.ctx
+---@param list string[]
+---@param drop string[]
+---@return string[]
+function M.without(ctx, list, drop)
+  local gone, kept = {}, {}
+  for _, text in ipairs(drop) do
+    local network, why = ctx.cidr.parse(text)
+    if not network then
+      error("drop_cidr: " .. why, 0)
+    end
+    gone[network.text] = true
+  end
+  for _, text in ipairs(list) do
+    local network = ctx.cidr.parse(text)
+    if not network or not gone[network.text] then
+      kept[#kept + 1] = text
+    end
+  end
+  return kept
 end
 
 ---The variables of the module.

@@ -181,6 +181,20 @@ describe("cluster-azure preflight", function()
       "red",
       "203.0.113.4",
     },
+    ["an address that is to be taken away"] = {
+      { drop_cidr = "203.0.113.4" },
+      nil,
+      "your address",
+      "red",
+      "203.0.113.4",
+    },
+    ["garbage that is to be taken away"] = {
+      { drop_cidr = "garbage" },
+      nil,
+      "your address",
+      "unknown",
+      "'garbage' is no IPv4 network",
+    },
     ["an address that nobody says"] = {
       { caller_ip = false, ip_service = "http://127.0.0.1:1/ip" },
       nil,
