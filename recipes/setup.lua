@@ -46,7 +46,7 @@ inference  nim, nvcf, foundry or none   one by default; several when they are li
            onprem is a cluster that is there: it is looked at, and not deployed
 
 1. targets     the choice makes sense; else nothing is loaded, asked or run
-2. discover    spec, rendered with set=NAME=VALUE, is searched for endpoints: *.osmo-nims is a NIM,
+2. endpoints   spec, rendered with set=NAME=VALUE, is searched for endpoints: *.osmo-nims is a NIM,
                api.nvcf.nvidia.com a function, *.inference.ai.azure.com and its like Foundry. What
                was chosen must be what it names; nothing is put in the place of another. A
                host that is put together later is red.

@@ -21,6 +21,11 @@ local function read_config(ctx, inp)
     elseif type(inputs) ~= "table" then
       error(("config: %s must be a map of inputs"):format(name), 0)
     end
+    for _, shared in ipairs({ "context", "kubeconfig" }) do
+      if inputs[shared] ~= nil then
+        error(("config: %s of %s is an input of setup itself"):format(shared, name), 0)
+      end
+    end
   end
   return doc
 end

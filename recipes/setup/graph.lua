@@ -28,15 +28,25 @@ local function targets_step(inp)
   }
 end
 
+-- It only reads, so that its `done` gives the result: a plan knows it too, and looks further.
 local function discover_step()
   return {
     name = "discover",
-    title = "What the workload refers to is what was chosen",
+    title = "What the workload refers to",
     after = { "targets" },
     safety = "observes",
     timeout = "2m",
+    done = discover.run,
     run = discover.run,
-    verify = function(ctx, inp, got)
+  }
+end
+
+local function endpoints_step()
+  return {
+    name = "endpoints",
+    title = "What the workload refers to is what was chosen",
+    after = { "discover" },
+    checks = function(ctx, inp, got)
       return discover.checks(ctx, inp, got.discover)
     end,
   }
@@ -44,9 +54,9 @@ end
 
 -- The preflights; what has to be there for them comes before.
 local function preflights(inp, add)
-  local names, before = {}, { "discover" }
+  local names, before = {}, { "endpoints" }
   if inp.cluster == "azure" and inp.chat_only then
-    add(use("login", targets.LOGIN, "deploy", { "discover" }, "Login by a device code"))
+    add(use("login", targets.LOGIN, "deploy", { "endpoints" }, "Login by a device code"))
     before = { "login" }
   end
   for _, component in ipairs(targets.components(inp)) do
@@ -70,6 +80,7 @@ function M.steps(inp)
     steps[#steps + 1] = step
   end
   add(discover_step())
+  add(endpoints_step())
   local green = preflights(inp, add)
   local cluster, osmo = targets.CLUSTERS[inp.cluster], targets.OSMO[inp.cluster]
   if not targets.is_there(cluster) then

@@ -62,10 +62,11 @@ end
 ---The inputs of a component.
 ---@param component string
 ---@param inp table setup's own
----@param found table what the step discover gave
+---@param found table? what the step discover gave; nil before it has
 ---@return table
 function M.inputs(component, inp, found)
   local out = {}
+  found = found or {}
   for _, name in ipairs(SAME[component] or {}) do
     out[name] = inp[name]
   end

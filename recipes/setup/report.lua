@@ -12,6 +12,7 @@ local function stages(inp)
   local list = {
     { name = "targets", of = "Choice", layer = "config" },
     { name = "discover", of = "Choice", layer = "config" },
+    { name = "endpoints", of = "Choice", layer = "config" },
   }
   if not targets.valid(inp) then
     return list

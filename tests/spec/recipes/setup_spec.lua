@@ -89,6 +89,23 @@ describe("setup's choice", function()
     end
   end)
 
+  it("plans as far as can be seen: preflights are looked at, a mismatch is red", function()
+    bench:write("spec.yaml", SPEC)
+    bench:flag("osmo-azure.preflight")
+    local plan = bench:plan({ "cluster=azure", "inference=nim", "spec=spec.yaml" })
+    local states = {}
+    for _, step in ipairs(plan.steps) do
+      states[step.step] = step.state
+    end
+    assert.equal("red", states["preflight-osmo-azure/look"])
+    assert.equal("green", states["preflight-cluster-azure/look"])
+    assert.equal("would run", states["cluster/up"])
+    assert.is_true(plan.red)
+    plan = bench:plan({ "cluster=azure", "inference=nvcf", "spec=spec.yaml" })
+    assert.is_true(plan.red)
+    assert.is_false(fs.exists(bench.dir .. "/infra"))
+  end)
+
   it("asks for what is missing, and for nothing else", function()
     local r = bench:pai({ "run", "setup" })
     assert.equal(3, r.code)
@@ -151,9 +168,7 @@ describe("setup's flow", function()
     events, r = bench:setup(argv)
     assert.equal(0, r.code, r.stdout)
     assert.same({}, support.pick(events, "step.start", "cluster/up"))
-    for _, event in ipairs(support.pick(events, "step.start")) do
-      assert.equal("discover", event.step)
-    end
+    assert.same({}, support.pick(events, "step.start"))
   end)
 
   it("runs the preflights side by side, and OSMO beside inference", function()
@@ -276,6 +291,10 @@ describe("setup's flow", function()
     r = select(2, bench:setup(argv))
     assert.equal(1, r.code)
     assert.truthy(r.stdout:find("osmo-k8s is none of the components", 1, true), r.stdout)
+    bench:write("c.yaml", "cluster-azure: { context: other }\n")
+    r = select(2, bench:setup(argv))
+    assert.equal(1, r.code)
+    assert.truthy(r.stdout:find("is an input of setup itself", 1, true), r.stdout)
     bench:write("c.yaml", "cluster-azure: { nope: 1 }\n")
     r = select(2, bench:setup(argv))
     assert.equal(1, r.code)
@@ -353,7 +372,7 @@ default-values:
     local said = ("%s %s"):format(seen[name], seen["expected " .. name])
     assert.truthy(said:find(text, 1, true), said)
     assert.same({}, support.pick(events, "gate", "preflight-osmo-cli/look"))
-    assert.truthy(seen.stopped:find("stopped at discover; lowest layer: config", 1, true))
+    assert.truthy(seen.stopped:find("stopped at endpoints; lowest layer: config", 1, true))
   end
 
   it("stops at a mismatch and names both sides", function()
