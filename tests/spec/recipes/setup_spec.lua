@@ -539,6 +539,49 @@ describe("setup by upstream's evals", function()
 end)
 
 describe("setup and the real components", function()
+  it("plans every choice of targets, and reports what a bare machine lacks", function()
+    local bench = setup.new({ real = true })
+    local empty = bench.root .. "/empty"
+    assert(fs.mkdir(empty))
+    for _, cluster in ipairs({ "microk8s", "azure", "onprem" }) do
+      for _, inference in ipairs({ "nim", "nvcf", "foundry", "none" }) do
+        local r = bench:pai({
+          "plan",
+          "setup",
+          "cluster=" .. cluster,
+          "inference=" .. inference,
+          "nims=qwen25-14b",
+          "kubeconfig=" .. bench.dir .. "/none",
+          "ip_service=http://127.0.0.1:1/ip",
+          "--json",
+        }, {
+          env = {
+            PATH = empty,
+            HOME = bench.root,
+            KUBECONFIG = false,
+            PHYSICAL_AI_PREFLIGHT_SKIP_NETWORK = "1",
+          },
+        })
+        local what = cluster .. " " .. inference .. r.stdout .. r.stderr
+        local plan = assert(require("pai.json").decode(r.stdout), what)
+        assert.equal(1, r.code, what)
+        local red = 0
+        for _, step in ipairs(plan.steps) do
+          local preflight = step.step:find("^preflight%-")
+          red = red + (step.state == "red" and 1 or 0)
+          -- Inputs that a component does not have would be an error of looking.
+          local fault = step.failed and preflight
+          assert.is_nil(fault or nil, ("%s: %s"):format(step.step, step.why))
+        end
+        assert.truthy(red >= 1, what)
+        if cluster ~= "azure" and inference == "foundry" then
+          assert.equal(1, #plan.steps)
+        end
+      end
+    end
+    bench:remove()
+  end)
+
   it("covers what each of them needs, and gives them inputs that they have", function()
     local loader_of = require("pai.recipe.loader")
     local graph = require("pai.recipe.graph")

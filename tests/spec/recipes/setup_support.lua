@@ -76,8 +76,8 @@ M.COMPONENTS = {
 local Setup = {}
 
 ---Makes a bench with the recipe and all stand-ins.
----@param opts { look: string?, deploy: table<string, string>? }? Lua in a preflight's or a deploy's
----body
+---@param opts { look: string?, deploy: table<string, string>?, real: boolean? }? Lua in the body of
+---a preflight or a deploy; real: pai's own components where there are such
 ---@return tests.Setup
 function M.new(opts)
   opts = opts or {}
@@ -91,8 +91,11 @@ function M.new(opts)
     bench:write("recipes/setup/" .. file, text)
   end
   for name, inputs in pairs(M.COMPONENTS) do
+    local real = opts.real and fs.exists(pai.root .. "/components/" .. name)
     local function put(action, text)
-      bench:write(("components/%s/%s.lua"):format(name, action), text)
+      if not real then
+        bench:write(("components/%s/%s.lua"):format(name, action), text)
+      end
     end
     put("component", COMPONENT:format(name, name, inputs))
     put("preflight", LOOK:format(name, "preflight", opts.look or ""))
