@@ -30,6 +30,22 @@ FOUND["cluster-azure"] = function(inp)
   end
 end
 
+-- How many GPU nodes there will be, and GPUs of each; nil where it is not known. The default node
+-- of cluster-azure, Standard_NC40ads_H100_v5, has one, and there are four of them.
+local function gpus(inp, azure)
+  local nodes, each = inp.gpu_nodes, inp.gpus_per_node
+  if inp.cluster == "azure" then
+    nodes = nodes or azure.gpu_max or 4
+    each = each or not azure.gpu_vm_size and 1 or nil
+  elseif inp.cluster == "microk8s" then
+    nodes = nodes or 1
+  end
+  if not (nodes and each) then
+    return nil, nil
+  end
+  return nodes, each
+end
+
 FOUND["inference-nim-operator"] = function(inp, found)
   local names, seen = {}, {}
   for _, list in ipairs({ found.nims or {}, inp.nims or {} }) do
@@ -38,12 +54,8 @@ FOUND["inference-nim-operator"] = function(inp, found)
       seen[name] = true
     end
   end
-  local one = inp.cluster == "azure" and { 4, 1 } or { 1, nil }
-  return {
-    nims = #names > 0 and names or nil,
-    gpu_nodes = inp.gpu_nodes or (inp.gpus_per_node or one[2]) and one[1] or nil,
-    gpus_per_node = inp.gpus_per_node or one[2],
-  }
+  local nodes, each = gpus(inp, found.config and found.config["cluster-azure"] or {})
+  return { nims = #names > 0 and names or nil, gpu_nodes = nodes, gpus_per_node = each }
 end
 
 FOUND["inference-nvcf"] = function(_, found)

@@ -287,6 +287,15 @@ describe("setup's flow", function()
     assert.equal(0, r.code, r.stdout)
     local given = support.pick(events, "step.done", "cluster/up")[1].result.inputs
     assert.same({ "northeurope", "Regular" }, { given.location, given.gpu_priority })
+    argv[2] = "inference=nim"
+    for size, wanted in pairs({ ["gpu_max: 2"] = { 2, 1 }, ["gpu_vm_size: Other"] = {} }) do
+      bench:write("c.yaml", "cluster-azure: { " .. size .. " }\n")
+      fs.remove(bench.dir .. "/infra", { recursive = true })
+      events, r = bench:setup(argv)
+      assert.equal(0, r.code, r.stdout)
+      given = support.pick(events, "step.done", "inference-nim/up")[1].result.inputs
+      assert.same(wanted, { given.gpu_nodes, given.gpus_per_node })
+    end
     bench:write("c.yaml", "osmo-k8s: {}\n")
     r = select(2, bench:setup(argv))
     assert.equal(1, r.code)

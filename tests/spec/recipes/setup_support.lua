@@ -53,6 +53,8 @@ M.COMPONENTS = {
     .. TEXT:format("location")
     .. TEXT:format("subscription")
     .. TEXT:format("gpu_priority")
+    .. TEXT:format("gpu_vm_size")
+    .. 'gpu_max = { type = "integer", optional = true },'
     .. 'spot_tolerated = { type = "boolean", optional = true },',
   ["cluster-onprem"] = KUBE,
   ["osmo-k8s"] = KUBE .. TEXT:format("url") .. 'gpu = { type = "boolean", default = true },',
