@@ -1,5 +1,5 @@
-/* pai.sock: local TCP connections and standard input as streams. Nothing is buffered here: a read
- * takes what there is, a write waits until all of it has gone. */
+/* pai.sock: TCP connections, unix sockets and standard input as streams. Nothing is buffered here:
+ * a read takes what there is, a write waits until all of it has gone. */
 #include "l_util.h"
 #include "l_wait.h"
 #include "sock.h"
@@ -226,6 +226,54 @@ static int l_listen(lua_State *L) {
   return pai_sock_listen(&x->s, host, (int)port, &err) < 0 ? pai_l_fail(L, &err) : 1;
 }
 
+/* Connecting: the stream at 1, the wait at 2. */
+
+static int connect_step(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  sock *x = check_sock(L);
+  pai_l_wait *w = lua_touserdata(L, 2);
+  for (;;) {
+    pai_error err;
+    int rc = x->s.fd < 0 ? 0 : pai_sock_connected(&x->s, &err);
+    if (rc != 0 || x->s.fd < 0 || w->timed_out) {
+      bool late = rc == 0 && w->timed_out;
+      pai_l_wait_end(w);
+      lua_settop(L, 1);
+      if (rc > 0)
+        return 1;
+      pai_sock_close(&x->s);
+      return rc < 0 ? pai_l_fail(L, &err)
+             : late ? fail_timeout(L, "connect: no answer")
+                    : fail_closed(L);
+    }
+    pai_op *op = join(L, x, 2, EPOLLOUT);
+    if (op == NULL)
+      return 2;
+    if (!pai_op_ready(L, op))
+      return pai_await(L, op, ctx, connect_step);
+  }
+}
+
+static int l_connect(lua_State *L) {
+  static const char *const options[] = {"unix", "host", "port", "timeout", NULL};
+  luaL_checktype(L, 1, LUA_TTABLE);
+  pai_l_check_options(L, 1, options);
+  lua_settop(L, 1);
+  const char *path = pai_l_opt_string(L, 1, "unix", NULL);
+  const char *host = pai_l_opt_string(L, 1, "host", "127.0.0.1");
+  lua_Integer port = pai_l_opt_integer(L, 1, "port", 0);
+  int64_t timeout_ms = pai_l_opt_duration(L, 1, "timeout", 30000);
+  if (path == NULL && (port < 1 || port > 65535))
+    return luaL_error(L, "option 'port' must be between 1 and 65535");
+  sock *x = new_sock(L);
+  pai_error err;
+  if (pai_sock_connect(&x->s, path, host, (int)port, &err) < 0)
+    return pai_l_fail(L, &err);
+  lua_remove(L, 1);
+  pai_l_wait_push(L, 1, timeout_ms);
+  return connect_step(L, LUA_OK, 0);
+}
+
 static int l_stdin(lua_State *L) {
   pai_sock_wrap(&new_sock(L)->s, 0);
   return 1;
@@ -238,6 +286,7 @@ static const luaL_Reg methods[] = {
 
 static const luaL_Reg functions[] = {
     {"listen", l_listen},
+    {"connect", l_connect},
     {"stdin", l_stdin},
     {NULL, NULL},
 };

@@ -1,5 +1,5 @@
-/* Byte streams of a program that carries them on: TCP connections to a local port, and standard
- * input. A listener binds loopback only. */
+/* Byte streams of a program that carries them on: TCP connections to a local port, connections to
+ * an address or a unix socket, and standard input. A listener binds loopback only. */
 #ifndef PAI_SOCK_H
 #define PAI_SOCK_H
 
@@ -24,6 +24,11 @@ typedef struct pai_sock {                  // zero it first
 
 // host: "127.0.0.1", "::1", "localhost" or another loopback address; port 0: any free one.
 int pai_sock_listen(pai_sock *s, const char *host, int port, pai_error *err);
+// Begins to connect, to a unix socket or to an address (no name) and port; it stands, or has
+// failed, when it can be written to.
+int pai_sock_connect(pai_sock *s, const char *unix_path, const char *host, int port,
+                     pai_error *err);
+int pai_sock_connected(pai_sock *s, pai_error *err);             // 1, 0: not yet, or why it failed
 int pai_sock_port(const pai_sock *s);                            // that it is bound to
 void pai_sock_wrap(pai_sock *s, int fd);                         // foreign: not closed by us
 int pai_sock_accept(pai_sock *s, pai_sock *out, pai_error *err); // 1, 0: nobody yet

@@ -299,6 +299,7 @@ function M.start(self, t, prepared)
     return start_container(self, t, prepared)
   end
   local plan = sandbox.plan(t.kind, prepared)
+  t.session = { env = plan.env, cwd = plan.cwd }
   local proc, e = exec.start(plan.argv, {
     cwd = plan.cwd,
     env = plan.env,

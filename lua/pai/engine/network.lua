@@ -55,10 +55,12 @@ function M.open(self)
     return
   end
   self.net, self.close_net = hold()
+  self.addresses = {}
   local lines = { "127.0.0.1 localhost" }
   for i, t in ipairs(self.tasks) do
     local name = self.hosts[t.row.name]
-    lines[#lines + 1] = ("127.0.%d.%d %s"):format(1 + i // 250, 1 + i % 250, name)
+    self.addresses[t.row.name] = ("127.0.%d.%d"):format(1 + i // 250, 1 + i % 250)
+    lines[#lines + 1] = self.addresses[t.row.name] .. " " .. name
   end
   self.hosts_file = table.concat(lines, "\n") .. "\n"
 end

@@ -7,6 +7,7 @@ local fs = require("pai.fs")
 local json = require("pai.json")
 local listing = require("pai.engine.listing")
 local reply = require("pai.engine.reply")
+local session = require("pai.engine.session")
 local status = require("pai.engine.status")
 local submit = require("pai.engine.submit")
 local tasks = require("pai.engine.tasks")
@@ -301,7 +302,7 @@ local ROUTES <const> = {
 }
 
 local compiled = {}
-for i, route in ipairs(ROUTES) do
+for i, route in ipairs(table.move(session.ROUTES, 1, #session.ROUTES, #ROUTES + 1, ROUTES)) do
   local pattern = route[2]:gsub("[%-_.]", "%%%0"):gsub("{}", "([^/]+)")
   compiled[i] = { method = route[1], pattern = "^" .. pattern .. "$", handler = route[3] }
 end
@@ -318,8 +319,8 @@ local function dispatch(engine, req)
       if route.method == req.method then
         local plain = not route.pattern:find("(", 1, true)
         local answer = route.handler(engine, req, table.unpack(captures, plain and 2 or 1))
-        if answer.body or answer.stream then
-          answer.status = answer.status or 200
+        if answer.body or answer.stream or answer.websocket then
+          answer.status = answer.status or not answer.websocket and 200 or nil
           return answer
         end
         return { status = 200, json = answer }

@@ -208,6 +208,8 @@ local function leaked_names(env)
   return out
 end
 
+M.leaked_names = leaked_names
+
 ---@class pai.engine.Job
 ---@field folder string the task's folder on the host
 ---@field output string what becomes /osmo/data/output
@@ -286,6 +288,8 @@ local function join_network(pid)
   extend(out, "--")
   return out
 end
+
+M.join_network = join_network
 
 ---The command line, environment and working directory for a task. Raises ECOMMAND or EFILES.
 ---@param kind "bubblewrap"|"plain"

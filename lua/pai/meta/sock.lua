@@ -1,6 +1,6 @@
 ---@meta pai.sock
 
----Local TCP connections and standard input as streams. Whoever waits lets other tasks go on.
+---TCP connections, unix sockets and standard input as streams. Whoever waits lets other tasks go on.
 ---@class pai.sock
 local sock = {}
 
@@ -16,6 +16,17 @@ local Stream = {}
 ---@return pai.sock.Stream? listener
 ---@return pai.error? err
 function sock.listen(opts) end
+
+---@class pai.sock.connect_options
+---@field unix? string The path of a socket, or:
+---@field host? string An address, default "127.0.0.1"; names are not looked up.
+---@field port? integer
+---@field timeout? string|integer Default "30s".
+
+---@param opts pai.sock.connect_options
+---@return pai.sock.Stream? connection
+---@return pai.error? err `ECONNREFUSED`, `ENOENT` and the like, `ETIMEDOUT`
+function sock.connect(opts) end
 
 ---Standard input. Its flags are left alone, and closing it does not close it for others.
 ---@return pai.sock.Stream

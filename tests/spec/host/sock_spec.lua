@@ -20,6 +20,58 @@ local function client(port, script)
   return assert(exec.start({ "/usr/bin/python3", "-c", text }, { stdin = "pipe" }))
 end
 
+describe("a connection that is made here", function()
+  it_runs("carries bytes to a port, and tells why it could not be made", function()
+    local l <close> = assert(sock.listen())
+    local port = l:port()
+    local a <close> = assert(sock.connect({ port = port }))
+    local b <close> = assert(l:accept("60s"))
+    assert(a:write("there"))
+    assert.equal("there", b:read("60s"))
+    assert(b:write("back"))
+    b:shut()
+    assert.equal("back", a:read("60s"))
+    assert.is_nil((a:read("60s")))
+    l:close()
+    local none, e = sock.connect({ port = port })
+    assert.is_nil(none)
+    assert.equal("ECONNREFUSED", e.code)
+    none, e = sock.connect({ host = "a.name", port = 1 })
+    assert.is_nil(none)
+    assert.equal("EINVAL", e.code)
+    assert.has_error(function()
+      sock.connect({ host = "127.0.0.1" })
+    end)
+  end)
+
+  it_runs("reaches a unix socket", function()
+    local dir = assert(fs.tempdir({ prefix = "pai-sock-" }))
+    local srv = assert(require("pai.serve").listen({
+      unix = dir .. "/s",
+      handler = function()
+        return { body = "hello" }
+      end,
+    }))
+    local a <close> = assert(sock.connect({ unix = dir .. "/s" }))
+    assert(a:write("GET / HTTP/1.0\r\n\r\n"))
+    local all = ""
+    local data = a:read("60s")
+    while data do
+      all = all .. data
+      data = a:read("60s")
+    end
+    assert.matches("hello$", all)
+    srv:close()
+    local none, e = sock.connect({ unix = dir .. "/s" })
+    assert.is_nil(none)
+    assert.equal("ENOENT", e.code)
+    none, e = sock.connect({ unix = dir .. ("/long"):rep(50) })
+    assert.is_nil(none)
+    assert.equal("ENAMETOOLONG", e.code)
+    fs.remove(dir, { recursive = true })
+  end)
+end)
+
 describe("a listener", function()
   it_runs("binds loopback and nothing else", function()
     for _, host in ipairs({ "0.0.0.0", "::", "192.0.2.1", "example.com", "" }) do
