@@ -11,7 +11,7 @@ local TARGET <const> = {
   arg = "local|osmo|URL",
   doc = "where to: the embedded engine (local), the OSMO you are logged in to, or this one",
 }
-M.POOL = { name = "pool", arg = "NAME", doc = "the pool (default: yours)" }
+M.POOL = { name = "pool", short = "p", arg = "NAME", doc = "the pool (default: yours)" }
 M.SET =
   { name = "set", arg = "K=V", many = true, doc = "a template's variable; numbers become numbers" }
 M.SET_STRING =

@@ -137,7 +137,7 @@ local function print_stream(c, call, id, opts)
   return 0
 end
 
-local FOLLOW <const> = { name = "follow", doc = "go on until the run has ended" }
+local FOLLOW <const> = { name = "follow", short = "f", doc = "go on until the run has ended" }
 
 local logs = {
   name = "logs",
@@ -148,7 +148,7 @@ local logs = {
     common.TASK,
     common.RETRY,
     common.RETRY_ID,
-    { name = "last", arg = "N", doc = "only the last lines" },
+    { name = "last", short = "n", arg = "N", doc = "only the last lines" },
     { name = "query", arg = "REGEX", doc = "only lines that hold this" },
     { name = "error", doc = "the error log of a failed task" }
   ),

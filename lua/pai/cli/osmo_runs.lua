@@ -153,8 +153,8 @@ local cancel = {
   summary = "cancel runs",
   usage = "ID...",
   options = common.options(
-    { name = "message", arg = "TEXT", doc = "why" },
-    { name = "force", doc = "without giving tasks the time to end by themselves" }
+    { name = "message", short = "m", arg = "TEXT", doc = "why" },
+    { name = "force", short = "f", doc = "without giving tasks the time to end by themselves" }
   ),
   examples = { { "pai osmo cancel flow-1 --message 'wrong input'", "" } },
 }

@@ -467,8 +467,8 @@ describe("the wire", function()
       assert.truthy(body.message:find("is not supported by the embedded engine", 1, true), path)
     end
     refused("POST", "/api/workflow/x-1/tag")
-    refused("POST", "/api/workflow/x-1/portforward/t")
-    refused("POST", "/api/workflow/x-1/exec/task/t")
+    refused("POST", "/api/workflow/x-1/webserver/t")
+    refused("POST", "/api/workflow/x-1/portforward/t?use_udp=true")
     refused("DELETE", "/api/workflow/x-1")
     for feature, entry in pairs({
       checkpoint = { checkpoint = { { path = "/c", url = "s3://b/c", frequency = "1m" } } },
