@@ -107,6 +107,22 @@ describe("sessions in a task", function()
     assert.matches("WebSocket", e.stderr, 1, true)
   end)
 
+  it_runs("are one letter away where upstream has one", function()
+    srv.answers["POST /api/workflow/{id}/cancel"] = { json = { name = "a-1" } }
+    assert(exec.run({ pai.exe, "osmo", "cancel", "a-1", "-f", "-m", "why" }, { env = env }))
+    local call = srv:last()
+    assert.matches("^POST /api/workflow/a%-1/cancel%?", call)
+    assert.matches("message=why", call, 1, true)
+    assert.matches("force=", call, 1, true)
+    srv.answers["GET /api/workflow/{id}/logs"] = { body = "a line\n" }
+    assert(exec.run({ pai.exe, "osmo", "logs", "a-1", "-n", "5" }, { env = env }))
+    local asked = false
+    for _, one in ipairs(srv.calls) do
+      asked = asked or (one.query and one.query.last_n_lines and one.query.last_n_lines[1] == "5")
+    end
+    assert.is_true(asked)
+  end)
+
   it_runs("run in every task of a group, each line marked", function()
     srv.answers["POST /api/workflow/{id}/exec/group/{g}"] =
       { json = { t1 = answer("group-1"), t2 = answer("group-2") } }
