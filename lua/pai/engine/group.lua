@@ -9,6 +9,7 @@ local json = require("pai.json")
 local mask = require("pai.mask")
 local network = require("pai.engine.network")
 local processes = require("pai.engine.processes")
+local spare = require("pai.engine.spare")
 local status = require("pai.engine.status")
 local task = require("pai.task")
 
@@ -285,6 +286,7 @@ local function try(self, t)
     message = ("Failure reason:\n- Exit code %d due to task failure. %s"):format(code, why or "")
   end
   if new ~= "RESCHEDULED" then
+    spare.give(self.engine, t)
     local exit_code = ending and ending.exit_code or code
     return finish(self, t, { status = new, exit_code = exit_code, message = message })
   end

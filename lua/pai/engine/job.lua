@@ -10,6 +10,7 @@ local flow = require("pai.engine.flow")
 local fs = require("pai.fs")
 local remote = require("pai.engine.remote")
 local sandbox = require("pai.engine.sandbox")
+local spare = require("pai.engine.spare")
 local status = require("pai.engine.status")
 local task = require("pai.task")
 
@@ -141,10 +142,13 @@ local function mkdir(path)
 end
 
 -- On the disk lies what may become large; the rest of /osmo is made in memory by the sandbox.
-local function make_folders(t, config)
+local function make_folders(self, t, config)
   fs.mkdir(fs.dirname(t.folder), { mode = "0700" })
   if fs.exists(t.folder) then
     fs.remove(t.folder, { recursive = true })
+  end
+  if spare.take(self.engine, t) then
+    return
   end
   if t.kind == "plain" then
     mkdir(t.output)
@@ -208,7 +212,7 @@ end
 ---@return pai.engine.Job
 function M.prepare(self, t)
   local config = credentials.login_dir(self.engine, self.user)
-  make_folders(t, config)
+  make_folders(self, t, config)
   local files = write_files(t)
   local ok, fault = M.transfer(t, function()
     t.binds = stage(self, t)
