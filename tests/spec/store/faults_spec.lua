@@ -142,7 +142,8 @@ describe("a store that", function()
       local s, proxy = through(function(req)
         return req.method == "GET"
           and function(whole)
-            whole.body = whole.body:sub(1, 5000) .. "~" .. whole.body:sub(5002)
+            local other = string.char((whole.body:byte(5001) or 0x7f) ~ 1)
+            whole.body = whole.body:sub(1, 5000) .. other .. whole.body:sub(5002)
             return whole
           end
       end, "bad/")
