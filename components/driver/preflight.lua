@@ -137,7 +137,7 @@ end
 local function spot(inp)
   if not inp.spot then
     return { state = "skipped", measured = "no Spot pool" }
-  elseif not inp.tolerations then
+  elseif not inp.spot_tolerated then
     return red(
       "a Spot pool, and pods that do not tolerate it",
       "tolerate kubernetes.azure.com/scalesetpriority, or priority Regular"
@@ -186,7 +186,7 @@ return {
     gpus_per_node = { type = "integer", optional = true, min = 0, doc = "GPUs of a node." },
     storage = { type = "string", optional = true, doc = "URL of the workload's storage." },
     spot = { type = "boolean", default = false, doc = "The GPU pool is a Spot pool." },
-    tolerations = { type = "boolean", default = false, doc = "The pods tolerate it." },
+    spot_tolerated = { type = "boolean", default = false, doc = "The pods tolerate it." },
     hf = {
       type = "secret",
       env = "HF_TOKEN",

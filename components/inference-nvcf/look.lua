@@ -39,7 +39,7 @@ local function lister(ctx, inp)
     end
     return ctx.wait(function()
       return answer
-    end, { every = "50ms", timeout = "20s", what = "the list of functions" })
+    end, { every = "10ms", timeout = "20s", what = "the list of functions" })
   end
 end
 

@@ -4,6 +4,7 @@ local args = require("pai.cli.args")
 local compose = require("pai.recipe.compose")
 local err = require("pai.err")
 local fs = require("pai.fs")
+local loader = require("pai.recipe.loader")
 local state = require("pai.state")
 
 local M = {}
@@ -28,6 +29,20 @@ local function split(action, words)
   return components, rest
 end
 
+-- The components are run by this process in any case, so they are read by it too, under the guards
+-- of a run; a child for each would cost more than most of their checks.
+local function composed(action, components, recipe_loader)
+  local prepare = require("pai.run.prepare")
+  return compose.source(action, components, function(path)
+    prepare.guard(path)
+    local loaded, problems = prepare.reading(path, recipe_loader.ahead, recipe_loader, path)
+    if not loaded then
+      error(loader.error(problems), 0)
+    end
+    return loaded
+  end)
+end
+
 ---Looks with an action that only observes; the exit code is the verdict.
 ---@param action string
 ---@param words string[]
@@ -35,17 +50,20 @@ end
 ---@return integer exit code
 function M.look(action, words, opts)
   local components, rest = split(action, words)
-  local source = compose.source(action, components)
   -- Nothing is written for a look: the recipe has a path, but no file.
-  local path = ("%s/%s"):format(fs.cwd(), action)
+  local path, source = ("%s/%s"):format(fs.cwd(), action), nil
+  local recipe_loader = loader.new({
+    read = function(what)
+      return what == path and source or nil
+    end,
+  })
+  source = composed(action, components, recipe_loader)
   local given, from_text = args.inputs(rest, opts)
   local prepared = require("pai.run.prepare").run(path, given, {
     from_text = from_text,
     prompt = require("pai.cli.view").can_ask(opts),
     target = opts.target,
-    read = function(what)
-      return what == path and source or nil
-    end,
+    loader = recipe_loader,
   })
   return require("pai.cli.check").look(prepared, opts)
 end
@@ -58,7 +76,7 @@ end
 function M.act(action, words, opts)
   return require("pai.cli.run").streamed(opts, function(open_view)
     local components, rest = split(action, words)
-    local source = compose.source(action, components)
+    local source = composed(action, components, loader.new())
     local digest = require("pai.digest").sha256(source):sub(1, 12)
     local dir = state.create(state.dir() .. "/composed")
     local path = ("%s/%s-%s.lua"):format(dir, action, digest)

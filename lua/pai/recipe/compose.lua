@@ -1,6 +1,7 @@
 -- One recipe out of the same action of several components, for `pai preflight A B` and
 -- so on. What only looks runs side by side; what acts goes in the order that was given. An
 -- input that two components name alike is one input.
+local describe = require("pai.recipe.describe")
 local err = require("pai.err")
 local index = require("pai.recipe.index")
 local text = require("pai.text")
@@ -83,7 +84,7 @@ local function joined(name, first, decl, owners)
   return out
 end
 
-local function description_of(component, action)
+local function description_of(component, action, load)
   local name = component .. "." .. action
   local path = index.resolve(name)
   if not path then
@@ -102,18 +103,15 @@ local function description_of(component, action)
       hint = "pai list shows what there is",
     })
   end
-  local description, e = index.read(path)
-  if not description then
-    error(e, 0)
-  end
-  return description
+  return describe.recipe(load(path))
 end
 
 ---Makes the text of a recipe that does one action on several components.
 ---@param action string "preflight", "deploy", "verify" or "teardown"
 ---@param components string[]
+---@param load fun(path: string): pai.recipe.Loaded reads an action, or raises
 ---@return string source
-function M.source(action, components)
+function M.source(action, components, load)
   local inputs, owners = {}, {}
   local needs = { bins = {}, hosts = {}, writes = {}, reads = {}, clusters = {} }
   local safety, steps, seen = "observes", {}, {}
@@ -122,7 +120,7 @@ function M.source(action, components)
       err.raise("EUSAGE", component .. " is named twice")
     end
     seen[component] = true
-    local description = description_of(component, action)
+    local description = description_of(component, action, load)
     owners.now = component
     local passed = {}
     for _, name in ipairs(text.keys(description.inputs)) do

@@ -41,6 +41,7 @@ function M.new(opts)
   return setmetatable({
     files = {},
     by_path = {},
+    read_ahead = {},
     cwd = opts.cwd or fs.cwd(),
     reader = opts.read,
   }, Loader)
@@ -256,11 +257,26 @@ end
 ---@return pai.recipe.Loaded?
 ---@return pai.recipe.Problem[]?
 function Loader:load(path)
+  local ahead = self.read_ahead[path]
+  if ahead then
+    self.read_ahead[path] = nil
+    return ahead
+  end
   local beside = fs.dirname(path) .. "/component.lua"
   if self.by_path[beside] or (fs.basename(path) ~= "component.lua" and fs.exists(beside)) then
     return self:action(path)
   end
   return self:recipe(path)
+end
+
+---Loads what will be asked for later: the next `load` of this path gives it.
+---@param path string absolute
+---@return pai.recipe.Loaded?
+---@return pai.recipe.Problem[]?
+function Loader:ahead(path)
+  local loaded, problems = self:load(path)
+  self.read_ahead[path] = loaded
+  return loaded, problems
 end
 
 ---One error of a list of problems.

@@ -23,7 +23,7 @@ M.WATCHDOG = "30s"
 ---@field from_text table<string, boolean>? inputs that were given as text
 ---@field prompt boolean? asks on the terminal for what is missing
 ---@field target string?
----@field read (fun(path: string): string?)? sources that have no file
+---@field loader pai.recipe.Loader? one that has read ahead, or has sources without a file
 
 ---@class pai.run.Prepared
 ---@field loader pai.recipe.Loader
@@ -72,20 +72,20 @@ M.reading = reading
 
 ---Loads a recipe by name or path. Raises ENOENT or ESCHEMA.
 ---@param what string
----@param opts { cwd: string?, read: function? }?
+---@param opts { cwd: string?, read: function?, loader: pai.recipe.Loader? }?
 ---@return pai.recipe.Loader
 ---@return pai.recipe.Loaded
 ---@return string path
 function M.load(what, opts)
   local cwd = opts and opts.cwd or fs.cwd()
   local path, e = index.resolve(what, { cwd = cwd })
-  if not path and opts and opts.read then
+  if not path and opts and (opts.read or opts.loader) then
     path = what -- it is gone, but there is a copy
   elseif not path then
     error(e, 0)
   end
   M.guard(path)
-  local recipe_loader = loader.new({ cwd = cwd, read = opts and opts.read })
+  local recipe_loader = opts and opts.loader or loader.new({ cwd = cwd, read = opts and opts.read })
   local loaded, problems = reading(what, recipe_loader.load, recipe_loader, path)
   if not loaded then
     error(loader.error(problems), 0)
@@ -164,7 +164,7 @@ end
 ---@return pai.run.Prepared
 function M.run(what, given, opts)
   local cwd = fs.cwd()
-  local recipe_loader, loaded, path = M.load(what, { cwd = cwd, read = opts.read })
+  local recipe_loader, loaded, path = M.load(what, { cwd = cwd, loader = opts.loader })
   local decls = M.declarations(loaded.doc)
   local resolved = inputs.resolve(decls, given, { cwd = cwd, from_text = opts.from_text })
   if #resolved.missing > 0 and #resolved.checks > 0 then

@@ -195,6 +195,44 @@ describe("an action over components", function()
     assert.are.equal(2, bench:pai({ "preflight", "a", "c" }).code)
   end)
 
+  it("takes all preflights of pai at once, each with a verdict for every check", function()
+    local names = {}
+    for _, name in ipairs(fs.list(pai.root .. "/components")) do
+      if fs.exists(("%s/components/%s/preflight.lua"):format(pai.root, name)) then
+        names[#names + 1] = name
+      end
+    end
+    table.sort(names)
+    local argv = table.move(names, 1, #names, 2, { "preflight" })
+    local given = "--json cluster=azure inference=foundry context=c control_planes=a,b,c workers=w "
+      .. "vip=192.0.2.10 metallb=192.0.2.20-192.0.2.40 nims=qwen25-14b caller_ip=203.0.113.4 "
+      .. "skip_network=true"
+    for word in given:gmatch("%S+") do
+      argv[#argv + 1] = word
+    end
+    local talk = stand_in.new(bench.root .. "/tools", { "ssh" }, { "date", "id" })
+    talk:tell({
+      argv = { "ssh", "..." },
+      stderr = "ssh: connect to host a port 22: Connection refused\n",
+      code = 255,
+      cite = "ssh: its own error and 255",
+    })
+    local r = bench:pai(argv, { env = { PATH = talk.path, HOME = bench.root } })
+    assert.are.equal(1, r.code, r.stderr)
+    local seen = {}
+    for _, step in ipairs(assert(json.decode(r.stdout), r.stderr).steps) do
+      seen[step.step:match("^[^/]+")] = true
+      assert.is_true(#step.checks > 0, step.step)
+      for _, check in ipairs(step.checks) do
+        assert.is_string(check.state, check.name)
+      end
+    end
+    for _, name in ipairs(names) do
+      assert.is_true(seen[name], name)
+    end
+    talk:check()
+  end)
+
   it("opens only the components that are named", function()
     for _, name in ipairs({ "a", "b" }) do
       component(name)

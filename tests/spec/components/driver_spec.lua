@@ -111,6 +111,8 @@ describe("driver and osmo-cli", function()
       assert.are.equal("red", checks[case[2]].state, case[1])
       assert.is_truthy(checks[case[2]].measured:find(case[3], 1, true), checks[case[2]].measured)
     end
+    local tolerated = select("cluster=azure inference=none spot=true spot_tolerated=true")
+    assert.are.equal("ok", tolerated["Spot pool"].state)
     local checks =
       select("cluster=microk8s inference=foundry capabilities=robotics storage=azure://a/c")
     for _, name in ipairs({ "combination", "capabilities", "storage scheme" }) do
