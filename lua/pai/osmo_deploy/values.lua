@@ -8,6 +8,17 @@ local secrets = require("pai.osmo_deploy.secrets")
 
 local M = {}
 
+local function copy(value)
+  if type(value) ~= "table" then
+    return value
+  end
+  local out = json.is_array(value) and json.array({}) or {}
+  for key, inner in pairs(value) do
+    out[key] = copy(inner)
+  end
+  return out
+end
+
 -- Over what is there, maps key by key and lists as a whole, as helm does it.
 local function over(base, more)
   for key, value in pairs(more) do
@@ -15,7 +26,7 @@ local function over(base, more)
     if both and not json.is_array(value) and #value == 0 then
       over(base[key], value)
     else
-      base[key] = value
+      base[key] = copy(value) -- what is laid over it later must not change the original
     end
   end
   return base
