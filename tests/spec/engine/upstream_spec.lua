@@ -242,11 +242,20 @@ describe("OSMO's own command line", function()
     assert.equal("CREDENTIAL", body.error_code)
   end)
 
+  it("hears that a task is over before it enters one", function()
+    for _, path in ipairs({
+      "/api/workflow/hello-1/exec/task/t?entry_command=ls",
+      "/api/workflow/hello-1/portforward/t?task_ports=8000&use_udp=False",
+    }) do
+      local status, body = send("POST", path)
+      assert.equal(410, status)
+      assert.equal("Workflow hello-1 has finished.", body.message)
+    end
+  end)
+
   it("hears by name what the engine does not do", function()
     for path, method in pairs({
       ["/api/workflow/hello-1/tag?add=x"] = "POST",
-      ["/api/workflow/hello-1/exec/task/t?entry_command=ls"] = "POST",
-      ["/api/workflow/hello-1/portforward/t?task_ports=8000&use_udp=False"] = "POST",
       ["/api/auth/access_token"] = "GET",
       ["/api/auth/user"] = "GET",
     }) do
