@@ -131,8 +131,8 @@ describe("a pool of Docker containers", function()
     local q = run({
       name = "flow",
       tasks = {
-        sh("make", "echo out; echo err >&2; cat /work/note > {{output}}/note; echo $WHAT", {
-          files = { { path = "/work/note", contents = "a note\n" } },
+        sh("make", "echo out; echo err >&2; cat /made/note > {{output}}/note; echo $WHAT", {
+          files = { { path = "/made/note", contents = "a note\n" } },
           environment = { WHAT = "where=here" },
         }),
         sh(
