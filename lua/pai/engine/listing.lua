@@ -1,5 +1,6 @@
 -- Reading many: the list of runs with its filters, and the logs, error logs and events of one.
 local json = require("pai.json")
+local find = require("pai.engine.find")
 local logs = require("pai.engine.logs")
 local regex = require("pai.osmo.regex")
 local reply = require("pai.engine.reply")
@@ -50,17 +51,27 @@ local function by_label(where, values, text)
   where[#where + 1] = WITH_LABEL:format(" AND (" .. table.concat(any, " OR ") .. ")")
 end
 
-local function filters(q, user)
-  local where, values = {}, {}
+---Whose runs, and in which pools: the caller's own and the default pool unless the query says more.
+---@param where string[]
+---@param values any[]
+---@param q table query
+---@param user string
+---@param prefix string "" or "w."
+function M.owned(where, values, q, user, prefix)
   local users = q:list("users")
   if #users == 0 and not q:bool("all_users", false) then
     users = { user }
   end
-  M.one_of(where, values, "user", users)
+  M.one_of(where, values, prefix .. "user", users)
   if not q:bool("all_pools", false) then
     local pools = q:list("pools")
-    M.one_of(where, values, "pool", #pools > 0 and pools or { wire.POOL })
+    M.one_of(where, values, prefix .. "pool", #pools > 0 and pools or { wire.POOL })
   end
+end
+
+local function filters(q, user)
+  local where, values = {}, {}
+  M.owned(where, values, q, user, "")
   local name = q:text("name")
   if name and name ~= "" then
     where[#where + 1] = "id LIKE ? ESCAPE '\\'"
@@ -142,22 +153,6 @@ function M.workflows(engine, req, user)
   }
 end
 
-local function find(engine, id)
-  local w = engine.store:workflow(id)
-  if not w then
-    reply.fail("DATABASE", ("Workflow %s is not found."):format(id))
-  end
-  return w
-end
-
-local function find_task(engine, id, name)
-  local t = engine.store:task(id, name)
-  if not t then
-    reply.fail("DATABASE", ("Task %s of workflow %s is not found."):format(name, id))
-  end
-  return t
-end
-
 local function both(a, b)
   if not a or not b then
     return a or b
@@ -228,11 +223,11 @@ function M.logs(engine, req, id)
   local q = reply.query(req.query)
   local retry = q:int("retry_id")
   local last = last_lines(q)
-  local w = find(engine, id)
+  local w = find.workflow(engine, id)
   local filter = searching(q:text("query"))
   local name = q:text("task_name")
   if name and name ~= "" then
-    local t = find_task(engine, id, name)
+    local t = find.task(engine, id, name)
     filter = both(logs.of_task(name, retry or t.retry_id), filter)
   end
   return stream(engine, req, w, "log", { filter = filter, last = last, finished = one_pass(q) })
@@ -247,7 +242,7 @@ function M.error_logs(engine, req, id)
   local q = reply.query(req.query)
   local retry = q:int("retry_id")
   local last = last_lines(q)
-  local w = find(engine, id)
+  local w = find.workflow(engine, id)
   local name = q:text("task_name")
   if not name or name == "" then
     local urls = {}
@@ -261,7 +256,7 @@ function M.error_logs(engine, req, id)
       body = "Specify task for error logs.\n\n" .. json.encode(urls, { pretty = true }),
     }
   end
-  local t = find_task(engine, id, name)
+  local t = find.task(engine, id, name)
   if not wire.has_error_logs(t.status) then
     return { headers = { ["content-type"] = "text/plain; charset=us-ascii" }, body = "" }
   end
@@ -284,10 +279,10 @@ function M.events(engine, req, id)
   local q = reply.query(req.query)
   local retry = q:int("retry_id")
   q:check()
-  local w = find(engine, id)
+  local w = find.workflow(engine, id)
   local name, filter = q:text("task_name"), nil
   if name and name ~= "" then
-    local t = find_task(engine, id, name)
+    local t = find.task(engine, id, name)
     filter = logs.of_task(name, retry or t.retry_id)
   end
   return stream(engine, req, w, "events", { filter = filter, finished = one_pass(q) })

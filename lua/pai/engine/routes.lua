@@ -3,6 +3,7 @@ local account = require("pai.engine.account")
 local apps = require("pai.engine.apps")
 local credentials = require("pai.engine.credentials")
 local err = require("pai.err")
+local find = require("pai.engine.find")
 local fs = require("pai.fs")
 local json = require("pai.json")
 local listing = require("pai.engine.listing")
@@ -15,22 +16,6 @@ local text = require("pai.text")
 local wire = require("pai.engine.wire")
 
 local M = {}
-
-local function find_workflow(engine, id)
-  local w = engine.store:workflow(id)
-  if not w then
-    reply.fail("DATABASE", ("Workflow %s is not found."):format(id))
-  end
-  return w
-end
-
-local function find_task(engine, id, name)
-  local t = engine.store:task(id, name)
-  if not t then
-    reply.fail("DATABASE", ("Task %s of workflow %s is not found."):format(name, id))
-  end
-  return t
-end
 
 local function user_of(engine, req)
   local name = req.headers["x-osmo-user"]
@@ -114,11 +99,11 @@ local function query(engine, req, id)
   local skip = q:bool("skip_groups", false)
   local verbose = q:bool("verbose", false)
   q:check()
-  return wire.workflow(engine, find_workflow(engine, id), skip, verbose)
+  return wire.workflow(engine, find.workflow(engine, id), skip, verbose)
 end
 
 local function query_task(engine, _, id, name)
-  local t = find_task(engine, id, name)
+  local t = find.task(engine, id, name)
   return wire.task(engine, engine.store:workflow(id), t)
 end
 
@@ -126,7 +111,7 @@ local function cancel(engine, req, id)
   local q = reply.query(req.query)
   local force = q:bool("force", false)
   q:check()
-  local w = find_workflow(engine, id)
+  local w = find.workflow(engine, id)
   if status.finished(w.status) then
     if not force then
       reply.fail("USER", ("Workflow %s is already finished."):format(w.id))
@@ -141,7 +126,7 @@ local function spec(engine, req, id)
   local q = reply.query(req.query)
   local template = q:bool("use_template", false)
   q:check()
-  local w = find_workflow(engine, id)
+  local w = find.workflow(engine, id)
   return {
     headers = { ["content-type"] = "text/plain; charset=utf-8" },
     body = submit.spec(engine, w, template),
@@ -190,7 +175,7 @@ local function delete_credential(engine, req, name)
 end
 
 local function restart(engine, req, pool, id)
-  return submit.restart(engine, pool, find_workflow(engine, id), user_of(engine, req))
+  return submit.restart(engine, pool, find.workflow(engine, id), user_of(engine, req))
 end
 
 local function list(engine, req)

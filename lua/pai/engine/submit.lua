@@ -214,10 +214,7 @@ function M.submit(engine, req, pool, user)
   local ctx = { pool = pool, user = user, priority = priority }
   ctx.app = apps.of_submit(engine, q:text("app_uuid"), app_version)
   if stored then
-    local w = engine.store:workflow(stored)
-    if not w then
-      reply.fail("DATABASE", ("Workflow %s is not found."):format(stored))
-    end
+    local w = require("pai.engine.find").workflow(engine, stored)
     ctx.request = engine.store:request(w.seq)
     ctx.parent = { name = w.name, number = w.number }
   else

@@ -33,15 +33,7 @@ local FROM <const> = " FROM tasks t JOIN workflows w ON w.seq = t.workflow"
 
 local function filters(engine, q, user)
   local where, values = {}, {}
-  local users = q:list("users")
-  if #users == 0 and not q:bool("all_users", false) then
-    users = { user }
-  end
-  listing.one_of(where, values, "w.user", users)
-  if not q:bool("all_pools", false) then
-    local pools = q:list("pools")
-    listing.one_of(where, values, "w.pool", #pools > 0 and pools or { wire.POOL })
-  end
+  listing.owned(where, values, q, user, "w.")
   local id = q:text("workflow_id")
   if id and id ~= "" then
     where[#where + 1] = "w.id LIKE ? ESCAPE '\\'"
