@@ -84,7 +84,7 @@ $(foreach m,$(MODULES),$(eval $(call module_rules,$(m))))
 
 # What host/include/pai.h declares, as a library for other programs; no Lua in it.
 LIBPAI := $(BUILD)/lib/libpai.so
-LIBPAI_SRC := alloc buf error mask mask_ext mask_find mask_flat mask_forms mask_forms_text mask_set mask_words secret_mem
+LIBPAI_SRC := alloc arena buf error mask mask_ext mask_find mask_flat mask_forms mask_forms_text mask_set mask_words secret_mem
 build: $(LIBPAI)
 $(LIBPAI): $(LIBPAI_SRC:%=$(OBJ)/%.o) host/include/pai.map
 	@mkdir -p $(@D)

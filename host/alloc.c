@@ -48,12 +48,43 @@ void pai_free(void *ptr) {
   free(ptr);
 }
 
+// Gives a block of either kind back.
+static void drop(pai_lua_heap *heap, void *ptr, size_t size) {
+  if (heap != NULL && heap->ending)
+    return;
+  if (heap != NULL && pai_arena_has(&heap->arena, ptr))
+    pai_arena_give(&heap->arena, ptr, size);
+  else
+    free(ptr);
+}
+
+// A block of nsize bytes with what the old one held; NULL leaves that as it is.
+static void *resize(pai_lua_heap *heap, void *ptr, size_t old, size_t nsize) {
+  if (heap == NULL || heap->arena.base == NULL)
+    return realloc(ptr, nsize);
+  bool ours = ptr != NULL && pai_arena_has(&heap->arena, ptr);
+  if (ours && pai_arena_units(nsize) == pai_arena_units(old))
+    return ptr;
+  if (ptr != NULL && !ours)
+    return realloc(ptr, nsize);
+  void *block = pai_arena_take(&heap->arena, nsize);
+  if (block == NULL)
+    block = malloc(nsize);
+  if (block == NULL)
+    return ours && nsize < old ? ptr : NULL; // Lua counts on it that less always works
+  if (ours) {
+    memcpy(block, ptr, old < nsize ? old : nsize);
+    pai_arena_give(&heap->arena, ptr, old);
+  }
+  return block;
+}
+
 void *pai_lua_alloc(void *ud, void *ptr, size_t osize, size_t nsize) {
   pai_lua_heap *heap = ud;
   size_t old = ptr != NULL ? osize : 0;
   if (nsize == 0) {
-    if (heap == NULL || !heap->ending)
-      free(ptr);
+    if (ptr != NULL)
+      drop(heap, ptr, old);
     if (heap != NULL)
       heap->used -= old;
     return NULL;
@@ -62,7 +93,7 @@ void *pai_lua_alloc(void *ud, void *ptr, size_t osize, size_t nsize) {
     return NULL;
   if (nsize > old && must_fail())
     return NULL;
-  void *block = realloc(ptr, nsize);
+  void *block = resize(heap, ptr, old, nsize);
   if (block != NULL && heap != NULL)
     heap->used = heap->used - old + nsize;
   return block;

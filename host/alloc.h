@@ -2,6 +2,8 @@
 #ifndef PAI_ALLOC_H
 #define PAI_ALLOC_H
 
+#include "arena.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -19,9 +21,10 @@ bool pai_alloc_must_fail(void);
 
 // Lua's allocator over the same functions; ud is a pai_lua_heap or NULL for no ceiling.
 typedef struct pai_lua_heap {
-  size_t used; // bytes
-  size_t max;  // bytes, 0 = no ceiling
-  bool ending; // the process ends right after: blocks are not given back one by one
+  size_t used;     // bytes
+  size_t max;      // bytes, 0 = no ceiling
+  bool ending;     // the process ends right after: blocks are not given back one by one
+  pai_arena arena; // of small blocks; none unless it was opened
 } pai_lua_heap;
 void *pai_lua_alloc(void *ud, void *ptr, size_t osize, size_t nsize);
 

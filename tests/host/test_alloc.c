@@ -1,4 +1,4 @@
-/* The allocator: the n-th failure, and Lua's heap with a ceiling. */
+/* The allocator: the n-th failure, Lua's heap with a ceiling and with an arena. */
 #include "alloc.h"
 #include "harness.h"
 
@@ -68,9 +68,11 @@ static void test_lua_ceiling(void) {
 }
 
 // A state whose n-th allocation fails is refused or raises; it never crashes.
-static void test_lua_failures(void) {
+static void fail_each(bool with_arena) {
   for (size_t n = 1; n < 120; n++) {
     pai_lua_heap heap = {0};
+    if (with_arena)
+      pai_arena_open(&heap.arena);
     pai_alloc_fail_at(n);
     lua_State *L = lua_newstate(pai_lua_alloc, &heap);
     int status = LUA_OK;
@@ -84,7 +86,71 @@ static void test_lua_failures(void) {
     // Lua collects and tries again, so one failure need not show.
     CHECK(status == LUA_OK || status == LUA_ERRMEM);
     CHECK(heap.used == 0);
+    pai_arena_close(&heap.arena);
   }
+}
+
+static void test_lua_failures(void) {
+  fail_each(false);
+  fail_each(true);
+}
+
+static void test_arena_blocks(void) {
+  pai_arena a;
+  pai_arena_open(&a);
+  char *one = pai_arena_take(&a, 1), *two = pai_arena_take(&a, 17);
+  CHECK(one != NULL && two == one + PAI_ARENA_UNIT); // neighbours, each aligned
+  CHECK((uintptr_t)one % PAI_ARENA_UNIT == 0);
+  CHECK(pai_arena_has(&a, one) && !pai_arena_has(&a, &a));
+  CHECK(pai_arena_take(&a, PAI_ARENA_BLOCK + 1) == NULL);
+  pai_arena_give(&a, two, 17);
+  CHECK(pai_arena_take(&a, 16) != two); // of another size
+  CHECK(pai_arena_take(&a, 32) == two);
+  size_t count = 0;
+  while (pai_arena_take(&a, PAI_ARENA_BLOCK) != NULL)
+    count++;
+  CHECK(count == (PAI_ARENA_SIZE - 4 * PAI_ARENA_UNIT) / PAI_ARENA_BLOCK);
+  pai_arena_give(&a, one, 1);
+  CHECK(pai_arena_take(&a, 1) == one); // full, and yet there is what was given back
+  pai_arena_close(&a);
+  CHECK(pai_arena_take(&a, 1) == NULL && !pai_arena_has(&a, one));
+}
+
+// What a block holds goes along when it grows out of the arena, shrinks into another size, or finds
+// the arena full.
+static void test_arena_heap(void) {
+  pai_lua_heap heap = {0};
+  pai_arena_open(&heap.arena);
+  char *p = pai_lua_alloc(&heap, NULL, LUA_TSTRING, 10);
+  memcpy(p, "012345678", 10);
+  CHECK(pai_arena_has(&heap.arena, p));
+  CHECK(pai_lua_alloc(&heap, p, 10, 16) == p);
+  char *big = pai_lua_alloc(&heap, p, 16, 2000);
+  CHECK(!pai_arena_has(&heap.arena, big) && strcmp(big, "012345678") == 0);
+  CHECK(pai_lua_alloc(&heap, NULL, LUA_TSTRING, 16) == p); // its place is free again
+  memcpy(p, "0123", 5);
+  while (pai_arena_take(&heap.arena, PAI_ARENA_UNIT) != NULL)
+    ;
+  char *out = pai_lua_alloc(&heap, p, 16, 40);
+  CHECK(!pai_arena_has(&heap.arena, out) && strcmp(out, "0123") == 0);
+  pai_lua_alloc(&heap, out, 40, 0);
+  pai_lua_alloc(&heap, big, 2000, 0);
+  CHECK(heap.used == 0);
+  pai_arena_close(&heap.arena);
+
+  heap = (pai_lua_heap){0};
+  pai_arena_open(&heap.arena);
+  lua_State *L = lua_newstate(pai_lua_alloc, &heap);
+  lua_pushcfunction(L, grow);
+  lua_pushinteger(L, 100000); // more than the arena holds
+  CHECK(lua_pcall(L, 1, 0, 0) == LUA_OK);
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  lua_pushcfunction(L, grow);
+  lua_pushinteger(L, 1000);
+  CHECK(lua_pcall(L, 1, 0, 0) == LUA_OK);
+  lua_close(L);
+  CHECK(heap.used == 0);
+  pai_arena_close(&heap.arena);
 }
 
 int main(void) {
@@ -92,5 +158,7 @@ int main(void) {
   RUN(test_edges);
   RUN(test_lua_ceiling);
   RUN(test_lua_failures);
+  RUN(test_arena_blocks);
+  RUN(test_arena_heap);
   return finish();
 }
