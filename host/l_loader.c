@@ -55,7 +55,7 @@ static void open_bundle(void) {
   struct stat st;
   void *data = MAP_FAILED;
   if (fstat(fd, &st) == 0 && st.st_size >= (off_t)sizeof(bundle_header))
-    data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+    data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
   close(fd);
   if (data == MAP_FAILED)
     return;
