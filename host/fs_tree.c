@@ -15,15 +15,22 @@
 
 #define DEEPEST 128 // folders within folders; each holds a descriptor
 
+static bool is_dir(const char *path) {
+  struct stat st;
+  return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 int pai_fs_mkdir(const char *path, bool parents, int mode, pai_error *err) {
   char part[PATH_MAX];
-  struct stat st;
   size_t len = strlen(path);
   mode_t bits = mode < 0 ? 0777 : (mode_t)mode;
   if (len == 0 || len >= sizeof part)
     return pai_fs_error(err, len == 0 ? ENOENT : ENAMETOOLONG, "make the folder", path);
+  if (mkdir(path, bits) == 0)
+    return 0;
+  int failed = errno;
   memcpy(part, path, len + 1);
-  for (size_t i = 1; parents && i < len; i++) {
+  for (size_t i = 1; parents && failed == ENOENT && i < len; i++) {
     if (part[i] != '/')
       continue;
     part[i] = '\0';
@@ -31,10 +38,12 @@ int pai_fs_mkdir(const char *path, bool parents, int mode, pai_error *err) {
       return pai_fs_error(err, errno, "make the folder", part);
     part[i] = '/';
   }
-  if (mkdir(path, bits) == 0)
-    return 0;
-  int failed = errno;
-  if (parents && failed == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+  if (parents && failed == ENOENT) {
+    if (mkdir(path, bits) == 0)
+      return 0;
+    failed = errno;
+  }
+  if (parents && failed == EEXIST && is_dir(path))
     return 0;
   return pai_fs_error(err, failed, "make the folder", path);
 }

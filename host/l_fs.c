@@ -447,7 +447,9 @@ static int l_hostname(lua_State *L) {
 static int l_user(lua_State *L) {
   char memory[4096];
   struct passwd entry, *found = NULL;
-  uid_t uid = geteuid();
+  lua_Integer asked = luaL_optinteger(L, 1, -1);
+  luaL_argcheck(L, lua_isnoneornil(L, 1) || (asked >= 0 && asked < UINT32_MAX), 1, "not a uid");
+  uid_t uid = asked < 0 ? geteuid() : (uid_t)asked;
   // A user that is in no list, as in many containers, goes by the number.
   if (getpwuid_r(uid, &entry, memory, sizeof memory, &found) == 0 && found != NULL)
     lua_pushstring(L, found->pw_name);

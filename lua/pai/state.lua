@@ -62,6 +62,7 @@ end
 -- Plain Lua, so that a run does not load a crypto library for four bytes.
 local function random_hex(bytes)
   local f = assert(io.open("/dev/urandom", "rb"))
+  f:setvbuf("no")
   local raw = f:read(bytes)
   f:close()
   return (raw:gsub(".", function(c)

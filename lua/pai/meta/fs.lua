@@ -195,10 +195,11 @@ function fs.boot_id() end
 ---@return pai.error? err
 function fs.hostname() end
 
----The user this process acts as.
----@return string name
+---The user this process acts as, or another one.
+---@param uid integer? the user's number; this process's if not given
+---@return string name the number where the system has no name for it
 ---@return integer uid
-function fs.user() end
+function fs.user(uid) end
 
 ---A lock on a file, let go when it is released, closed or its process ends.
 ---@class pai.fs.lock

@@ -13,7 +13,6 @@ local M = {}
 ---@field start_time integer ticks, as in /proc/PID/stat
 ---@field boot string
 ---@field host string
----@field user string
 ---@field run string
 ---@field recipe string?
 ---@field since string UTC
@@ -31,7 +30,6 @@ local function process()
       start_time = fs.process(pid).start_time,
       boot = fs.boot_id(),
       host = fs.hostname(),
-      user = fs.user(),
     }
   end
   return me
@@ -48,7 +46,6 @@ function M.me(run, recipe)
     start_time = self.start_time,
     boot = self.boot,
     host = self.host,
-    user = self.user,
     run = run,
     recipe = recipe,
     since = os.date("!%Y-%m-%dT%H:%M:%SZ"),
@@ -79,15 +76,19 @@ function M.owner(path)
   return type(owner) == "table" and owner or nil
 end
 
-local function held(what, owner)
+local function held(what, path)
+  local owner, st = M.owner(path), fs.stat(path)
   if not owner then
     return err.fail("ELEASE", what .. " is held by another run")
   end
   local message = "%s is held by %s (%s), pid %s of %s on %s, since %s"
   local recipe = owner.recipe or "?"
+  -- The file is the owner's own. His name is looked up here, where it is needed: in some networks
+  -- that takes a question to a server.
+  local user = st and fs.user(st.uid) or "?"
   return err.fail(
     "ELEASE",
-    message:format(what, owner.run, recipe, owner.pid, owner.user, owner.host, owner.since),
+    message:format(what, owner.run, recipe, owner.pid, user, owner.host, owner.since),
     { owner = owner, hint = "pai runs watch " .. tostring(owner.run) }
   )
 end
@@ -138,14 +139,14 @@ function M.take(path, what, owner)
   local lock, e = lock_file(path)
   if not lock then
     if e.code == "EAGAIN" then
-      return held(what, M.owner(path))
+      return held(what, path)
     end
     return nil, e
   end
   local before = M.owner(path)
   if before and M.state(before) == "unknown" then
     lock:release()
-    local _, refusal = held(what, before)
+    local _, refusal = held(what, path)
     refusal.hint = ("if %s is gone for good, remove %s"):format(before.host, path)
     return nil, refusal
   end
