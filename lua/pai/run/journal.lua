@@ -15,7 +15,8 @@ local M = {}
 M.FILE = "journal.jsonl"
 
 -- Events that are on disk before the next thing happens: the intent before its effect, and the
--- verdict before somebody acts on it. A sync takes all lines before it along.
+-- verdict before somebody acts on it. A sync takes all lines before it along. A step that only
+-- observes has no effect: its intent is on disk soon, as a result is.
 local SYNCED <const> = { ["step.start"] = true, ["run.end"] = true }
 
 -- Results are on disk before the next intent, and never later than this. Mostly the next intent or
@@ -113,14 +114,16 @@ end
 ---Appends an event; raises when it can't be written, since nothing may happen unrecorded.
 ---@param event string
 ---@param fields table
+---@param harmless boolean? an intent without an effect: it is on disk soon, not before the rest
 ---@return table line as it was written
-function Journal:append(event, fields)
+function Journal:append(event, fields, harmless)
   local line = M.event(self.run, self.seq + 1, event, fields)
   local ok, e = not self.failure, self.failure
   if ok then
     ok, e = self.channel:write(json.encode(line) .. "\n")
   end
-  if ok and (SYNCED[event] or SOON[event] and not self:sync_soon()) then
+  local soon = SOON[event] or harmless
+  if ok and (soon and not self:sync_soon() or SYNCED[event] and not soon) then
     self.waiting = false
     ok, e = self.channel:sync()
   end

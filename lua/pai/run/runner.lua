@@ -88,11 +88,12 @@ end
 ---Records an event and shows it.
 ---@param event string
 ---@param fields table
-function Run:emit(event, fields)
+---@param harmless boolean? of an intent whose step only observes
+function Run:emit(event, fields, harmless)
   local line
   if self.journal then
     local ok
-    ok, line = pcall(self.journal.append, self.journal, event, fields)
+    ok, line = pcall(self.journal.append, self.journal, event, fields, harmless)
     if not ok then
       self.fatal = self.fatal or line
       self:stop()

@@ -116,7 +116,8 @@ end
 
 -- One attempt at `run`. Returns the plain result or raises.
 local function attempt(run, node, unit, item, number)
-  run:emit("step.start", { step = unit, attempt = number, key = item and item.key or nil })
+  local intent = { step = unit, attempt = number, key = item and item.key or nil }
+  run:emit("step.start", intent, node.safety == "observes")
   local began = task.now()
   local opts = {
     unit = unit,

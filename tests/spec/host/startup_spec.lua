@@ -80,18 +80,19 @@ describe("pai", function()
   end)
 
   describe("an empty run", function()
-    it("loads no library, starts no process, and syncs what its design says", function()
-      local r = assert(exec.run({
-        "strace",
-        "-qq",
-        "-f",
-        "-e",
-        "openat,execve,clone,clone3,vfork,fork,fsync,fdatasync",
-        pai.exe,
-        "run",
-        pai.root .. "/tests/bench/empty.lua",
-      }, { env = { PAI_STATE = dir, ASAN_OPTIONS = "detect_leaks=0" } }))
+    local empty = pai.root .. "/tests/bench/empty.lua"
+
+    local function traced(recipe)
+      local calls = "openat,execve,clone,clone3,vfork,fork,fsync,fdatasync"
+      local argv = { "strace", "-qq", "-f", "-e", calls, pai.exe, "run", recipe }
+      local env = { PAI_STATE = dir .. "/state", ASAN_OPTIONS = "detect_leaks=0" }
+      local r = assert(exec.run(argv, { env = env }))
       assert.matches("green", r.stdout)
+      return r
+    end
+
+    it("loads no library, starts no process, and syncs once", function()
+      local r = traced(empty)
       local loaded = {}
       for path in r.stderr:gmatch('openat%([^"]*"[^"]+/([^"/]+%.so[%d.]*)"[^\n]*= %d') do
         loaded[path:match("^[%a_]+")] = true
@@ -102,6 +103,14 @@ describe("pai", function()
       assert.is_true(loaded.libc, "the pattern finds what is loaded")
       assert.is_nil(r.stderr:find("fork(", 1, true) or r.stderr:find("clone(", 1, true))
       assert.equal(1, select(2, r.stderr:gsub("execve%(", "")))
+      -- Nothing has an effect that its intent must come before.
+      assert.equal(1, select(2, r.stderr:gsub("sync%(", "")))
+    end)
+
+    it("syncs the intent of a step that may change something", function()
+      local text = fs.read(empty):gsub('safety = "observes"', 'safety = "changes"')
+      assert(fs.write(dir .. "/changes.lua", text))
+      local r = traced(dir .. "/changes.lua")
       -- The intent; the result and the verdict together.
       assert.equal(2, select(2, r.stderr:gsub("sync%(", "")))
     end)
@@ -261,6 +270,28 @@ describe("pai", function()
       _, err = exec.run({ bin, "x" })
       assert.equal(70, err.exit)
       assert.matches("lua/pai/cli/init.lua:1:", err.stderr)
+    end)
+
+    it("knows its lines as bytecode, but not the names of its locals", function()
+      local bin = copy()
+      local body = {
+        "local M, count = {}, 7",
+        "function M.main()",
+        "  local large, list = 2 ^ 53 + 0.5, { 1 << 40, 'a', nil, true, false, -0.0 }",
+        "  local function inner(x) return function() return count + x + list[1] + large end end",
+        ("\n"):rep(300), -- a line too far for the short form
+        "  return inner(1)() > 0 and list[7].none",
+        "end",
+        "return M",
+      }
+      local path = dir .. "/lua/pai/cli/init.lua"
+      write(path, table.concat(body, "\n"), "2020-01-01 00:00:00")
+      local text = fs.read(bundle("cli/init", "2020-01-01 00:00:01"))
+      assert.is_nil(text:find("large", 1, true))
+      assert.is_not_nil(text:find("none", 1, true))
+      local _, err = exec.run({ bin, "x" })
+      assert.equal(70, err.exit)
+      assert.matches("^pai: lua/pai/cli/init.lua:306: attempt to index a nil value", err.stderr)
     end)
 
     it("was compiled whole", function()
