@@ -123,14 +123,18 @@ describe("resume", function()
         local lines = bench:lines("effects")
         return lines[#lines] == name
       end, name .. " has run")
+      local id = json.decode(bench:pai({ "runs", "--json" }).stdout).runs[1].run
+      -- The program may be faster than the line that says it was started.
+      local child
+      support.eventually(function()
+        for _, e in ipairs(bench:journal(id)) do
+          child = e.event == "child" and e or child
+        end
+        return child
+      end, name .. " is in the journal")
       proc:kill("KILL")
       proc:wait("10s")
       fs.remove(bench.dir .. "/hold")
-      local id = json.decode(bench:pai({ "runs", "--json" }).stdout).runs[1].run
-      local child
-      for _, e in ipairs(bench:journal(id)) do
-        child = e.event == "child" and e or child
-      end
       finishes(id, name)
       support.eventually(function()
         local p = fs.process(child.pid)
