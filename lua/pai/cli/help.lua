@@ -24,7 +24,10 @@ local LUA <const> = {
   examples = { { "pai lua script.lua a b", "arg[1] is a" } },
 }
 
-local function load(name)
+---A command by its name, also `lua`.
+---@param name string
+---@return pai.cli.Command?
+function M.load(name)
   if name == "lua" then
     return LUA
   end
@@ -47,7 +50,7 @@ local ENVIRONMENT <const> = {
 function M.overview(fd)
   local rows = {}
   for _, name in ipairs(cli.COMMANDS) do
-    local command = load(name)
+    local command = M.load(name)
     if command then
       rows[#rows + 1] = { "  " .. name, command.summary }
     end
@@ -133,7 +136,7 @@ function M.run(names, opts)
     if opts.json then
       local list = {}
       for _, name in ipairs(cli.COMMANDS) do
-        list[#list + 1] = plain(load(name) or { name = name, summary = "", usage = "" })
+        list[#list + 1] = plain(M.load(name) or { name = name, summary = "", usage = "" })
       end
       out.stdout(require("pai.json").encode({ commands = list }) .. "\n")
     else
@@ -141,7 +144,7 @@ function M.run(names, opts)
     end
     return 0
   end
-  local command = load(names[1])
+  local command = M.load(names[1])
   if not command then
     local hint = text.did_you_mean(names[1], cli.COMMANDS)
     require("pai.err").raise("EUSAGE", ("no command '%s'%s"):format(names[1], hint))

@@ -27,12 +27,13 @@ M.COMMANDS = {
   "lint",
   "test",
   "doctor",
+  "completions",
   "version",
   "help",
 }
 
 -- Asked for by pai itself.
-local INTERNAL <const> = { __read = "read" }
+local INTERNAL <const> = { __read = "read", __complete = "complete" }
 
 local ALIASES <const> = { ["--help"] = "help", ["-h"] = "help", ["--version"] = "version" }
 

@@ -153,7 +153,8 @@ local ACT = [[run = function(ctx, inp)
   ctx.exec({ "sh", "-c", "cat shown; echo $T" }, { env = { T = inp.token, CANARY_SINK = "1" } })
 end]]
 
--- What an agent says to `pai mcp`; the recipe's answer goes through the server.
+-- What an agent says to `pai mcp`, and how many answers that has; what the recipe says goes through
+-- the server.
 local function agent()
   local json = require("pai.json")
   local list = {
@@ -179,7 +180,7 @@ local function agent()
       lines[2] = '{"jsonrpc":"2.0","method":"notifications/initialized"}'
     end
   end
-  return table.concat(lines, "\n") .. "\n"
+  return table.concat(lines, "\n") .. "\n", #list
 end
 
 local HOW <const> = {
@@ -279,9 +280,19 @@ describe("one secret", function()
     end
   end
 
-  -- Runs pai, looks at its processes meanwhile and at its streams afterwards.
-  local function run(argv, stdin)
-    local proc = bench:start(argv, nil, stdin)
+  local function look_at_streams(argv, r)
+    local what = "pai " .. table.concat(argv, " ")
+    assert.is_nil(holds(r.stdout or ""), what .. ": standard output")
+    assert.is_nil(holds(r.stderr or ""), what .. ": standard error")
+  end
+
+  -- Runs pai, looks at its processes meanwhile and at its streams afterwards. `talk` speaks to it
+  -- over standard input.
+  local function run(argv, talk)
+    local proc = bench:start(argv, nil, talk and "pipe" or nil)
+    if talk then
+      talk(proc)
+    end
     local r, e
     repeat
       look(proc.pid)
@@ -293,10 +304,8 @@ describe("one secret", function()
       r, e = proc:wait("20ms")
     until r or e.code ~= "ETIMEDOUT"
     r = r or e
-    local what = "pai " .. table.concat(argv, " ")
-    assert.is_nil(holds(r.stdout or ""), what .. ": standard output")
-    assert.is_nil(holds(r.stderr or ""), what .. ": standard error")
-    assert.is_nil(holds(tostring(e or "")), what)
+    look_at_streams(argv, r)
+    assert.is_nil(holds(tostring(e or "")), "pai " .. table.concat(argv, " "))
     return r
   end
 
@@ -335,16 +344,39 @@ describe("one secret", function()
     deploy = { { "deploy", "leak", "--allow-dirty" }, { "deploy", "leak", "--json" } },
     teardown = { { "teardown", "leak", "--yes" }, { "teardown", "leak" } },
     mcp = function()
-      local r = run({ "mcp", "--allow-dirty" }, agent())
-      assert.is_truthy((r.stdout or ""):find("leaky_run", 1, true))
-      assert.is_truthy((r.stdout or ""):find("***", 1, true))
+      local said = {}
+      run({ "mcp", "--allow-dirty" }, function(proc)
+        local text, calls = agent()
+        assert(proc:write(text))
+        while calls > 0 do
+          local line, e = proc:read_line("20ms")
+          assert(
+            line or type(e) == "table" and e.code == "ETIMEDOUT",
+            "it ended before its answers"
+          )
+          look(proc.pid)
+          said[#said + 1] = line
+          calls = calls - (line and line:find('"id":', 1, true) and 1 or 0)
+        end
+        proc:close_stdin()
+      end)
+      local text = table.concat(said, "\n")
+      assert.is_nil(holds(text), "pai mcp: standard output")
+      assert.is_truthy(text:find("leaky_run", 1, true))
+      assert.is_truthy(text:find("***", 1, true))
     end,
+    completions = { { "completions", "bash" }, { "__complete", "--", "run", "./leaky.lua", "" } },
     skill = { { "skill", "export", "leaky", "--out", "skills" } },
     secret = function()
       run({ "secret", "list" })
       run({ "secret", "check", "CANARY", "--json" })
-      run({ "secret", "set", "CANARY", CANARY })
-      run({ "secret", "set", "OTHER" }, "x" .. CANARY .. "\n")
+      -- It is refused, but its own arguments are the caller's doing.
+      local bare = { "secret", "set", "CANARY", CANARY }
+      look_at_streams({ "secret", "set", "CANARY" }, bench:pai(bare))
+      run({ "secret", "set", "OTHER" }, function(proc)
+        assert(proc:write("x" .. CANARY .. "\n"))
+        proc:close_stdin()
+      end)
       run({ "secret", "rm", "OTHER", "--yes" })
     end,
     scan = {
