@@ -3,7 +3,6 @@
 local exec = require("pai.exec")
 local fs = require("pai.fs")
 local http = require("pai.http")
-local serve = require("pai.serve")
 local task = require("pai.task")
 
 local M = {}
@@ -21,21 +20,7 @@ end
 ---The folder of the programs, or nil when they are not built.
 M.programs = programs
 
-local function free_ports(n)
-  local servers, ports = {}, {}
-  for i = 1, n do
-    servers[i] = assert(serve.listen({
-      handler = function()
-        return {}
-      end,
-    }))
-    ports[i] = servers[i]:port()
-  end
-  for _, s in ipairs(servers) do
-    s:close()
-  end
-  return table.unpack(ports)
-end
+local free_ports = assert(loadfile(pai.root .. "/tests/peers/net.lua"))().free_ports
 
 local function openssl(dir, ...)
   assert(exec.run({ "openssl", ... }, { cwd = dir, timeout = "60s" }))

@@ -11,6 +11,8 @@ local ws = require("pai.ws")
 local HERE <const> = pai.root .. "/tests/spec/host"
 local PYTHON <const> = "/usr/bin/python3"
 
+local net = assert(loadfile(pai.root .. "/tests/peers/net.lua"))()
+
 local function it_runs(title, fn)
   it(title, function()
     task.run(fn)
@@ -24,24 +26,7 @@ describe("a WebSocket beside python3-websockets", function()
     task.run(function()
       dir = fs.tempdir({ prefix = "pai-ws" })
       socket = dir .. "/s"
-      assert(exec.run({
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=test",
-        "-addext",
-        "subjectAltName=DNS:localhost",
-        "-keyout",
-        dir .. "/key.pem",
-        "-out",
-        dir .. "/cert.pem",
-      }, { timeout = "1m" }))
+      net.certificate(dir)
       proc = assert(
         exec.start(
           { PYTHON, HERE .. "/ws_peer.py", socket, dir .. "/cert.pem", dir .. "/key.pem" },

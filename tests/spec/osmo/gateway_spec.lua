@@ -5,10 +5,10 @@ local exec = require("pai.exec")
 local fs = require("pai.fs")
 local json = require("pai.json")
 local pai = require("pai")
-local serve = require("pai.serve")
 local task = require("pai.task")
 
 local contract = assert(loadfile(pai.root .. "/tests/spec/osmo/contract.lua"))()
+local peer = assert(loadfile(pai.root .. "/tests/peers/nginx.lua", "t", _ENV))()
 
 local FLOW <const> =
   "workflow:\n  name: flow\n  tasks:\n  - name: t\n    image: a\n    command: [x]\n"
@@ -16,35 +16,18 @@ local FLOW <const> =
 describe("a service behind nginx", function()
   local root, nginx, srv, router, url, env
 
-  local function free_port()
-    local s = assert(serve.listen({
-      handler = function()
-        return {}
-      end,
-    }))
-    local port = s:port()
-    s:close()
-    return port
-  end
-
-  local CONF <const> = [[
-daemon off; master_process off; pid @/pid; error_log @/error.log;
-events { worker_connections 512; }
-http {
-  access_log off; client_body_temp_path @/t1; proxy_temp_path @/t2;
-  fastcgi_temp_path @/t3; uwsgi_temp_path @/t4; scgi_temp_path @/t5;
+  local HTTP <const> = [[
   limit_req_zone $server_name zone=api:1m rate=1r/s;
   server {
-    listen 127.0.0.1:PORT ssl;
-    ssl_certificate @/cert.pem; ssl_certificate_key @/key.pem;
+    listen 127.0.0.1:%port% ssl; %certificate%
     proxy_read_timeout 1s;
     proxy_set_header Host $host;
     proxy_set_header Connection "";
     proxy_http_version 1.1;
-    location /api/ { proxy_pass http://127.0.0.1:BACKEND; }
+    location /api/ { proxy_pass http://127.0.0.1:%backend%; }
     location = /api/version {
       limit_req zone=api; limit_req_status 429;
-      proxy_pass http://127.0.0.1:BACKEND;
+      proxy_pass http://127.0.0.1:%backend%;
       error_page 429 @later;
     }
     location @later { add_header Retry-After 1 always; return 429 "slow down"; }
@@ -53,56 +36,24 @@ http {
     location = /api/credentials { return 444; }
     location = /api/task { return 403 "access denied"; }
     location /api/router/ {
-      proxy_pass http://127.0.0.1:ROUTER;
+      proxy_pass http://127.0.0.1:%router%;
       proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";
       proxy_read_timeout 60s;
     }
-  }
-}
-]]
+  }]]
 
   setup(function()
     task.run(function()
-      root = assert(fs.tempdir({ prefix = "pai-gateway-" }))
-      assert(exec.run({
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=test",
-        "-addext",
-        "subjectAltName=DNS:localhost",
-        "-keyout",
-        root .. "/key.pem",
-        "-out",
-        root .. "/cert.pem",
-      }, { timeout = "1m" }))
-      local peer = pai.root .. "/tests/spec/osmo/router_peer.py"
-      router = assert(exec.start({ "/usr/bin/python3", peer, "0" }, { stdin = "pipe" }))
+      local program = pai.root .. "/tests/spec/osmo/router_peer.py"
+      router = assert(exec.start({ "/usr/bin/python3", program, "0" }, { stdin = "pipe" }))
       local router_port = json.decode((assert(router:read_line("60s")))).port
       srv = contract.start()
-      local port = free_port()
-      local conf = CONF:gsub("@/", root .. "/")
-        :gsub("PORT", tostring(port))
-        :gsub("BACKEND", tostring(srv.srv:port()))
-        :gsub("ROUTER", tostring(router_port))
-      fs.write(root .. "/nginx.conf", conf)
-      nginx = assert(exec.start({ "nginx", "-p", root, "-c", root .. "/nginx.conf" }))
-      url = "https://localhost:" .. port
-      local up, e = require("pai.http").request({
-        url = url .. "/api/tag",
-        ca_file = root .. "/cert.pem",
-        accept = { 500 },
-        retries = 200,
-        retry_wait = 50,
-        timeout = "60s",
+      nginx = peer.start({
+        ports = { "port" },
+        values = { backend = srv.srv:port(), router = router_port },
+        http = HTTP,
       })
-      assert(up, e and e.message)
+      root, url = nginx.root, "https://localhost:" .. nginx.ports.port
       fs.mkdir(root .. "/osmo", { mode = 448 })
       fs.write(
         root .. "/osmo/login.yaml",
@@ -112,7 +63,7 @@ http {
       env = {
         OSMO_CONFIG_FILE_DIR = root .. "/osmo",
         OSMO_URL = false,
-        REQUESTS_CA_BUNDLE = root .. "/cert.pem",
+        REQUESTS_CA_BUNDLE = nginx.ca_file,
         SSL_CERT_FILE = false,
         CURL_CA_BUNDLE = false,
       }
@@ -120,18 +71,17 @@ http {
   end)
   teardown(function()
     task.run(function()
-      nginx:stop()
       router:stop()
-      fs.remove(root, { recursive = true })
       srv:finish()
     end)
+    peer.stop(nginx)
   end)
   before_each(function()
     srv.calls, srv.answers = {}, {}
   end)
 
   local function connect()
-    return assert(client.connect({ target = url, user = "alice", ca_file = root .. "/cert.pem" }))
+    return assert(client.connect({ target = url, user = "alice", ca_file = nginx.ca_file }))
   end
 
   local function pai_run(...)
@@ -154,7 +104,7 @@ http {
     env.REQUESTS_CA_BUNDLE = false
     local _
     code, _, said = pai_run("profile", "list")
-    env.REQUESTS_CA_BUNDLE = root .. "/cert.pem"
+    env.REQUESTS_CA_BUNDLE = nginx.ca_file
     assert.equal(1, code)
     assert.matches("certificate", said, 1, true)
     assert.equal(1, #srv.calls)

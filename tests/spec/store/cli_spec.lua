@@ -2,12 +2,12 @@
 local crypto = require("pai.crypto")
 local exec = require("pai.exec")
 local fs = require("pai.fs")
-local http = require("pai.http")
 local json = require("pai.json")
 local task = require("pai.task")
 
 local help = assert(loadfile(pai.root .. "/tests/spec/store/support.lua", "t", _ENV))()
 local it_runs = help.it_runs
+local peer = assert(loadfile(pai.root .. "/tests/peers/nginx.lua", "t", _ENV))()
 
 local MiB <const> = 1 << 20
 
@@ -263,86 +263,41 @@ describe("pai osmo data", function()
 end)
 
 describe("pai osmo data behind nginx", function()
-  local nginx = {}
+  local nginx
 
   setup(function()
     server = task.run(help.s3)
-    task.run(function()
-      nginx.root = fs.tempdir({ prefix = "pai-nginx" })
-      local root = nginx.root
-      nginx.tls, nginx.slow = help.free_port(), help.free_port()
-      assert(exec.run({
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=test",
-        "-addext",
-        "subjectAltName=DNS:localhost",
-        "-keyout",
-        root .. "/key.pem",
-        "-out",
-        root .. "/cert.pem",
-      }, { timeout = "2m" }))
-      local conf = [[
-daemon off; master_process off; pid ROOT/pid; error_log ROOT/error.log;
-events { }
-http {
-  access_log off; client_body_temp_path ROOT/t1; proxy_temp_path ROOT/t2;
-  fastcgi_temp_path ROOT/t3; uwsgi_temp_path ROOT/t4; scgi_temp_path ROOT/t5;
+    nginx = task.run(peer.start, {
+      ports = { "plain", "tls" },
+      values = { back = server.url },
+      http = [[
   client_max_body_size 0; proxy_http_version 1.1; proxy_set_header Host $http_host;
-  server {
-    listen 127.0.0.1:TLS ssl http2; ssl_certificate ROOT/cert.pem;
-    ssl_certificate_key ROOT/key.pem;
-    location / { proxy_pass BACK; }
-  }
-  server { listen 127.0.0.1:SLOW; location / { limit_rate 4m; proxy_pass BACK; } }
-}
-]]
-      conf = conf:gsub("ROOT", root):gsub("TLS", nginx.tls):gsub("SLOW", nginx.slow)
-      assert(fs.write(root .. "/nginx.conf", (conf:gsub("BACK", server.url))))
-      nginx.proc = assert(exec.start({ "nginx", "-p", root, "-c", root .. "/nginx.conf" }))
-      local up = http.request({
-        url = ("http://127.0.0.1:%d/"):format(nginx.slow),
-        accept = "any",
-        retries = 100,
-        retry_wait = 50,
-        timeout = "2m",
-      })
-      assert(up, fs.read(root .. "/error.log"))
-    end)
+  server { listen 127.0.0.1:%tls% ssl http2; %certificate% location / { proxy_pass %back%; } }
+  server { listen 127.0.0.1:%plain%; location / { limit_rate 4m; proxy_pass %back%; } }]],
+    })
   end)
 
   teardown(function()
-    task.run(function()
-      nginx.proc:kill("TERM")
-      nginx.proc:wait("10s")
-      fs.remove(nginx.root, { recursive = true })
-    end)
+    peer.stop(nginx)
     help.stop(server)
   end)
 
   it_runs("speaks TLS with a certificate that it was told to trust, and with no other", function()
-    config(("https://localhost:%d"):format(nginx.tls))
+    config(("https://localhost:%d"):format(nginx.ports.tls))
     local path = help.big("file", 25 * MiB)
     local r = data("upload", "s3://bucket/tls", path)
     assert.equal(1, r.code)
     assert.matches("certificate", r.stderr)
-    local trust = { "--ca-file", nginx.root .. "/cert.pem" }
+    local trust = { "--ca-file", nginx.ca_file }
     ok(data("upload", "s3://bucket/tls", path, table.unpack(trust)))
     ok(data("download", "s3://bucket/tls/file", help.path("out"), table.unpack(trust)))
     assert.equal(help.sum(path), help.sum(help.path("out/file")))
-    r = run(argv("list", "s3://bucket/tls"), { AWS_CA_BUNDLE = nginx.root .. "/cert.pem" })
+    r = run(argv("list", "s3://bucket/tls"), { AWS_CA_BUNDLE = nginx.ca_file })
     assert.equal("tls/file\n", ok(r).stdout)
   end)
 
   it_runs("waits for a slow server", function()
-    config(("http://127.0.0.1:%d"):format(nginx.slow))
+    config(("http://127.0.0.1:%d"):format(nginx.ports.plain))
     local path = help.big("file", 10 * MiB)
     ok(data("upload", "s3://bucket/slow", path))
     ok(data("download", "s3://bucket/slow", help.path("out")))

@@ -10,6 +10,8 @@ local secret = require("pai.secret")
 local serve = require("pai.serve")
 local task = require("pai.task")
 
+local net = assert(loadfile(pai.root .. "/tests/peers/net.lua", "t", _ENV))()
+
 local M = {}
 
 ---Declares a test that runs in a task, with a folder of its own and no settings of the caller's.
@@ -62,14 +64,7 @@ function M.sum(path)
   return assert(crypto.file_sha256(path))
 end
 
-local function free_port()
-  local srv = assert(serve.listen({ handler = function() end }))
-  local port = srv:port()
-  srv:close()
-  return port
-end
-
-M.free_port = free_port
+M.free_port = net.free_ports
 
 ---Ends a server that `M.s3` and the like started.
 function M.stop(server)
@@ -107,7 +102,7 @@ end
 function M.azurite()
   local dir = fs.tempdir({ prefix = "pai-azurite" })
   local account, key = "pai" .. crypto.hex(4), crypto.base64_encode(crypto.random(64))
-  local port = free_port()
+  local port = net.free_ports()
   local proc = assert(exec.start({
     pai.root .. "/vendor/npm/node_modules/.bin/azurite-blob",
     "--blobHost",
