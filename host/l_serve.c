@@ -3,6 +3,7 @@
  * not been answered yet is told. A server is kept in the registry until it has been closed. */
 #include "l_json_call.h"
 #include "l_serve_ws.h"
+#include "l_ws_conn.h"
 #include "l_util.h"
 #include "serve.h"
 #include "task.h"
@@ -420,7 +421,7 @@ static void task_done(void *ud, lua_State *co, int status, int nresults) {
   leave_list(e);
   if (status != LUA_OK && x->ws != NULL && x->answered && lua_checkstack(co, 4)) {
     int code = was_canceled(co) ? PAI_WS_GOING_AWAY : 1011;
-    pai_serve_ws_end(x->ws, code, PAI_E_INTERNAL, "the handler failed");
+    pai_ws_leave(&x->ws->conn, code, PAI_E_INTERNAL, "the handler failed");
   } else if (status != LUA_OK && x->answered) {
     pai_exchange_end(x, false);
   } else if (status != LUA_OK && lua_checkstack(co, 4)) {
@@ -736,7 +737,7 @@ int luaopen_pai_serve(lua_State *L) {
   new_type(L, SERVER, server_gc, server_methods);
   new_type(L, "pai.serve.writer", writer_gc, NULL);
   new_type(L, "pai.serve.response", box_gc, NULL);
-  pai_l_serve_ws_types(L);
+  pai_l_ws_types(L);
   luaL_newlib(L, functions);
   return 1;
 }

@@ -7,7 +7,6 @@
 
 #include <lua.h>
 
-PAI_LJMP void pai_l_serve_ws_types(lua_State *L);
 // Pushes a connection for the handshake of x, and makes its answer as the table at idx says
 // (protocol, max_message, ping).
 PAI_LJMP struct MHD_Response *pai_l_serve_ws_push(lua_State *L, pai_exchange *x, int idx,

@@ -1,50 +1,32 @@
-/* pai.ws: WebSocket connections; ws.c does the work. A connection is a userdata whose user value
- * holds what it borrows. Whoever waits on it is in one queue and looks again at every change. */
+/* pai.ws: WebSocket connections; ws.c does the work. A connection's user value holds what it
+ * borrows. */
 #include "l_util.h"
-#include "l_wait.h"
+#include "l_ws_conn.h"
 #include "secret.h"
 #include "task.h"
 #include "ws.h"
 
 #include <ctype.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-
-#define CONN "pai.ws.conn"
 
 enum {
   ARG = 1, // stack slots of l_connect
   SELF = 2,
   KEEP = 3, // list of what the connection borrows
-  HEADERS_MAX = 100,
-  MESSAGE_MAX = 16 << 20
+  HEADERS_MAX = 100
 };
 
 typedef struct conn {
+  pai_l_ws base;
   pai_ws ws;
-  pai_waitq waiters;
-  bool used; // started, so that there is something to end
 } conn;
 
 int luaopen_pai_ws(lua_State *L);
 
-static void on_wake(void *ud) {
-  pai_waitq_wake(&((conn *)ud)->waiters);
-}
-
-static conn *check_conn(lua_State *L) {
-  return luaL_checkudata(L, 1, CONN);
-}
-
-static int conn_gc(lua_State *L) {
-  conn *c = check_conn(L);
-  if (c->used)
-    pai_ws_end(&c->ws);
-  c->used = false;
-  pai_waitq_wake(&c->waiters);
-  return 0;
+static void end(pai_l_ws *c) {
+  pai_ws_end(&((conn *)c)->ws);
 }
 
 /* Options. */
@@ -191,10 +173,7 @@ static void take_options(lua_State *L, pai_ws_options *o) {
   take_tls(L, o);
   o->timeout_ms = pai_l_opt_duration(L, ARG, "timeout", 30000);
   o->ping_ms = pai_l_opt_duration(L, ARG, "ping", 0);
-  lua_Integer max = pai_l_opt_integer(L, ARG, "max_message", MESSAGE_MAX);
-  if (max < 1 || max > INT_MAX)
-    luaL_error(L, "option 'max_message' must be between 1 and %d", INT_MAX);
-  o->max_message = (size_t)max;
+  o->max_message = pai_l_ws_opt_max(L, ARG);
   lua_settop(L, KEEP);
 }
 
@@ -214,33 +193,10 @@ static void set_refusal(lua_State *L, const pai_ws *w) {
   set_string(L, "body", w->head.data + w->head_end, w->head.len - w->head_end);
 }
 
-static int push_over(lua_State *L, const conn *c) {
-  const pai_ws *w = &c->ws;
-  pai_error err = w->err;
-  if (!c->used) {
-    pai_error_set(&err, PAI_E_CLOSED, "the connection was dropped");
-    pai_l_fail(L, &err);
-    set_string(L, "code", "ECLOSED", 7);
-    return 2;
-  }
-  bool clean = w->err.code == PAI_OK;
-  if (clean)
-    pai_error_set(&err, PAI_E_CLOSED, "the WebSocket was closed with code %d%s%.*s",
-                  w->codec.close_code, w->codec.reason_len > 0 ? ": " : "",
-                  (int)w->codec.reason_len, w->codec.reason);
-  pai_l_fail(L, &err);
-  if (err.code == PAI_E_CLOSED) {
-    set_string(L, "code", "ECLOSED", 7);
-    lua_pushboolean(L, clean);
-    lua_setfield(L, -2, "clean");
-  }
+static void explain(lua_State *L, const pai_ws_conn *ws) {
+  const pai_ws *w = (const pai_ws *)ws;
   if (w->status != 0)
     set_refusal(L, w);
-  if (w->opened) {
-    lua_pushinteger(L, w->codec.close_code);
-    lua_setfield(L, -2, "close_code");
-    set_string(L, "reason", w->codec.reason, w->codec.reason_len);
-  }
   if (w->os_error != 0 && strerrorname_np(w->os_error) != NULL) {
     lua_pushstring(L, strerrorname_np(w->os_error));
     lua_setfield(L, -2, "errno");
@@ -251,201 +207,18 @@ static int push_over(lua_State *L, const conn *c) {
     lua_pushboolean(L, true);
     lua_setfield(L, -2, "tls");
   }
-  return 2;
 }
 
-/* Waiting. A wait is at index 2; when its task is cancelled the connection ends. */
+/* Connecting. */
 
-static void on_cancel(pai_op *op) {
-  pai_waiter *waiter = (pai_waiter *)op;
-  conn *c = (conn *)((char *)waiter->queue - offsetof(conn, waiters));
-  pai_waitq_leave(waiter);
-  pai_ws_abort(&c->ws, PAI_E_CANCELED, "canceled");
-  pai_op_complete(op);
-}
-
-_Static_assert(offsetof(pai_waiter, op) == 0, "on_cancel casts");
-
-static pai_op *join(lua_State *L, conn *c) {
-  pai_l_wait *w = lua_touserdata(L, 2);
-  pai_l_wait_join(w, &c->waiters);
-  if (!w->timed_out)
-    w->waiter.op.cancel = on_cancel;
-  return &w->waiter.op;
-}
-
-static int fail_timeout(lua_State *L, const char *what) {
-  pai_error err;
-  pai_error_set(&err, PAI_E_TIMEOUT, "%s", what);
-  return pai_l_fail(L, &err);
-}
-
-static bool timed_out(lua_State *L) {
-  return ((pai_l_wait *)lua_touserdata(L, 2))->timed_out;
-}
-
-static void end_wait(lua_State *L) {
-  pai_l_wait_end(lua_touserdata(L, 2));
-}
-
-static void begin_wait(lua_State *L, int64_t timeout_ms) {
-  lua_settop(L, 1);
-  pai_l_wait_push(L, 1, timeout_ms);
-}
-
-static int64_t opt_timeout(lua_State *L, int arg, int64_t def) {
-  return lua_isnoneornil(L, arg) ? def : pai_l_check_duration(L, arg);
-}
-
-static int receive_step(lua_State *L, int status, lua_KContext ctx) {
-  (void)status;
-  conn *c = check_conn(L);
-  for (;;) {
-    const char *data;
-    size_t len;
-    int opcode = pai_ws_codec_peek(&c->ws.codec, &data, &len);
-    if (opcode != 0) {
-      end_wait(L);
-      lua_pushlstring(L, data, len);
-      lua_pushstring(L, opcode == PAI_WS_TEXT ? "text" : "binary");
-      pai_ws_codec_pop(&c->ws.codec);
-      pai_ws_taken(&c->ws);
-      return 2;
-    }
-    if (c->ws.state == PAI_WS_OVER) {
-      end_wait(L);
-      return push_over(L, c);
-    }
-    if (timed_out(L))
-      return fail_timeout(L, "receive: no message came in time");
-    pai_op *op = join(L, c);
-    if (!pai_op_ready(L, op))
-      return pai_await(L, op, ctx, receive_step);
-  }
-}
-
-static int l_receive(lua_State *L) {
-  check_conn(L);
-  begin_wait(L, opt_timeout(L, 2, -1));
-  return receive_step(L, LUA_OK, 0);
-}
-
-static int send_step(lua_State *L, int status, lua_KContext ctx) {
-  (void)status;
-  conn *c = check_conn(L);
-  for (;;) {
-    if (c->ws.state == PAI_WS_OVER) {
-      end_wait(L);
-      return push_over(L, c);
-    }
-    if (pai_ws_unsent(&c->ws) <= PAI_WS_HIGH) {
-      end_wait(L);
-      lua_pushboolean(L, 1);
-      return 1;
-    }
-    if (timed_out(L))
-      return fail_timeout(L, "send: the peer does not read");
-    pai_op *op = join(L, c);
-    if (!pai_op_ready(L, op))
-      return pai_await(L, op, ctx, send_step);
-  }
-}
-
-static int l_send(lua_State *L) {
-  static const char *const kinds[] = {"binary", "text", NULL};
-  conn *c = check_conn(L);
-  size_t len;
-  const char *data = luaL_checklstring(L, 2, &len);
-  int kind = luaL_checkoption(L, 3, "binary", kinds);
-  int64_t timeout_ms = opt_timeout(L, 4, 30000);
-  pai_error err;
-  if (!c->used || c->ws.state == PAI_WS_OVER)
-    return push_over(L, c);
-  int rc = pai_ws_send(&c->ws, kind == 1 ? PAI_WS_TEXT : PAI_WS_BINARY, data, len, &err);
-  if (rc == PAI_E_ARG)
-    return luaL_argerror(L, 2, err.message);
-  if (rc < 0)
-    return pai_l_fail(L, &err);
-  begin_wait(L, timeout_ms);
-  return send_step(L, LUA_OK, 0);
-}
-
-static int close_step(lua_State *L, int status, lua_KContext ctx) {
-  (void)status;
-  conn *c = check_conn(L);
-  for (;;) {
-    if (c->ws.state == PAI_WS_OVER) {
-      end_wait(L);
-      if (c->ws.err.code != PAI_OK)
-        return push_over(L, c);
-      lua_pushboolean(L, 1);
-      return 1;
-    }
-    pai_op *op = join(L, c);
-    if (!pai_op_ready(L, op))
-      return pai_await(L, op, ctx, close_step);
-  }
-}
-
-static int l_close(lua_State *L) {
-  conn *c = check_conn(L);
-  size_t len = 0;
-  lua_Integer code = luaL_optinteger(L, 2, PAI_WS_NORMAL);
-  luaL_argcheck(L, code > 0 && code < 65536 && pai_ws_code_ok((int)code), 2,
-                "not a code that a Close may have");
-  const char *reason = luaL_optlstring(L, 3, "", &len);
-  int64_t wait_ms = opt_timeout(L, 4, 5000);
-  pai_error err;
-  if (c->used && c->ws.state != PAI_WS_OVER) {
-    if (pai_ws_close(&c->ws, (int)code, reason, len, wait_ms, &err) < 0)
-      return pai_l_fail(L, &err);
-  } else if (!c->used) {
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  begin_wait(L, -1);
-  return close_step(L, LUA_OK, 0);
-}
-
-static int l_protocol(lua_State *L) {
-  const conn *c = check_conn(L);
-  if (c->ws.protocol[0] == '\0')
-    return 0;
-  lua_pushstring(L, c->ws.protocol);
+static int look_connect(lua_State *L, pai_l_ws *c) {
+  if (c->ws->state == PAI_WS_WAITING)
+    return -1;
+  // If it was open only for a moment, what came and its end are still to be had.
+  if (!c->ws->opened || c->ws->err.code == PAI_E_CANCELED)
+    return pai_l_ws_push_over(L, c);
+  lua_pushvalue(L, 1);
   return 1;
-}
-
-static int l_is_open(lua_State *L) {
-  const conn *c = check_conn(L);
-  lua_pushboolean(L, c->used && c->ws.state == PAI_WS_OPEN && !c->ws.codec.close_sent &&
-                         !c->ws.codec.close_seen);
-  return 1;
-}
-
-/* Connecting. The connection at 1, its wait at 2. */
-
-static int connect_step(lua_State *L, int status, lua_KContext ctx) {
-  (void)status;
-  conn *c = check_conn(L);
-  for (;;) {
-    if (c->ws.state == PAI_WS_OPEN) {
-      end_wait(L);
-      lua_settop(L, 1);
-      return 1;
-    }
-    if (c->ws.state == PAI_WS_OVER) {
-      end_wait(L);
-      // It was open, if only for a moment: what came, and its end, are still to be had.
-      if (c->ws.opened && c->ws.err.code != PAI_E_CANCELED) {
-        lua_settop(L, 1);
-        return 1;
-      }
-      return push_over(L, c);
-    }
-    pai_op *op = join(L, c);
-    if (!pai_op_ready(L, op))
-      return pai_await(L, op, ctx, connect_step);
-  }
 }
 
 static int l_connect(lua_State *L) {
@@ -455,9 +228,9 @@ static int l_connect(lua_State *L) {
   luaL_checktype(L, ARG, LUA_TTABLE);
   lua_settop(L, ARG);
   pai_l_check_options(L, ARG, options);
-  conn *c = lua_newuserdatauv(L, sizeof *c, 1);
-  *c = (conn){.ws = {.wake = on_wake, .ud = c}};
-  luaL_setmetatable(L, CONN);
+  conn *c = pai_l_ws_push(L, sizeof *c, offsetof(conn, ws.conn));
+  c->base.explain = explain;
+  c->base.cancel_ends = true;
   lua_createtable(L, 4, 0);
   lua_pushvalue(L, KEEP);
   lua_setiuservalue(L, SELF, 1);
@@ -465,18 +238,12 @@ static int l_connect(lua_State *L) {
   take_options(L, &o);
   pai_error err;
   int rc = pai_ws_start(&c->ws, &o, &err);
-  c->used = true;
+  c->base.end = end;
   if (rc < 0)
     return pai_l_fail(L, &err);
   lua_copy(L, SELF, 1);
-  begin_wait(L, -1);
-  return connect_step(L, LUA_OK, 0);
+  return pai_l_ws_wait(L, look_connect, -1);
 }
-
-static const luaL_Reg methods[] = {
-    {"receive", l_receive},   {"send", l_send},       {"close", l_close},
-    {"protocol", l_protocol}, {"is_open", l_is_open}, {NULL, NULL},
-};
 
 static const luaL_Reg functions[] = {
     {"connect", l_connect},
@@ -499,13 +266,7 @@ int luaopen_pai_ws(lua_State *L) {
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
   lua_setfield(L, LUA_REGISTRYINDEX, "pai.ws.library");
-  luaL_newmetatable(L, CONN);
-  lua_pushcfunction(L, conn_gc);
-  lua_setfield(L, -2, "__gc");
-  lua_pushcfunction(L, conn_gc);
-  lua_setfield(L, -2, "__close");
-  luaL_newlib(L, methods);
-  lua_setfield(L, -2, "__index");
+  pai_l_ws_types(L);
   luaL_newlib(L, functions);
   return 1;
 }

@@ -422,7 +422,7 @@ static void stop_all(pai_serve *s) {
   for (pai_exchange *x = s->first; x != NULL; x = x->next) {
     x->gone = x->failed = true;
     if (x->ws != NULL)
-      pai_serve_ws_end(x->ws, PAI_WS_GOING_AWAY, PAI_E_CLOSED, "the server has closed");
+      pai_ws_leave(&x->ws->conn, PAI_WS_GOING_AWAY, PAI_E_CLOSED, "the server has closed");
     tell(x);
     resume(x);
   }

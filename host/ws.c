@@ -15,11 +15,8 @@
 #include <sys/un.h>
 
 enum {
-  PIECE = 16384,
-  TURN_MAX = 1 << 20,  // bytes read before others get a turn
-  HEAD_MAX = 64 << 10, // bytes of the answer to the handshake
-  SEND_MAX = 64 << 20, // bytes unsent
-  LINGER_MS = 1000     // for the peer to end the connection after its last word was said
+  PIECE = 4096,
+  HEAD_MAX = 64 << 10 // bytes of the answer to the handshake
 };
 
 typedef struct sock {
@@ -28,15 +25,9 @@ typedef struct sock {
 } sock;
 
 static void connected(pai_ws *w);
-static void work(pai_ws *w);
 
-/* The end. */
-
-static void let_go(pai_ws *w) {
-  pai_io_stop(&w->io);
-  pai_timer_stop(&w->deadline);
-  pai_timer_stop(&w->ping);
-  pai_timer_stop(&w->again);
+static void release(pai_ws_conn *c) {
+  pai_ws *w = (pai_ws *)c;
   if (w->easy != NULL && w->multi != NULL)
     curl_multi_remove_handle(w->multi, w->easy);
   curl_easy_cleanup(w->easy);
@@ -46,27 +37,6 @@ static void let_go(pai_ws *w) {
   w->multi = NULL;
   pai_timer_stop(&w->multi_timer);
   pai_secret_buf_free(&w->request);
-}
-
-static void over(pai_ws *w) {
-  if (w->state == PAI_WS_OVER)
-    return;
-  w->state = PAI_WS_OVER;
-  let_go(w);
-  w->wake(w->ud);
-}
-
-// The first reason counts. The URL's path is not named: it may hold a key.
-static void set_error(pai_ws *w, int code, const char *why) {
-  if (w->err.code == PAI_OK)
-    pai_error_set(&w->err, code, "WebSocket %.120s: %s", w->origin != NULL ? w->origin : "", why);
-}
-
-void pai_ws_abort(pai_ws *w, int code, const char *why) {
-  if (w->state == PAI_WS_OVER)
-    return;
-  set_error(w, code, why);
-  over(w);
 }
 
 /* libcurl on the loop, while it connects. */
@@ -86,7 +56,7 @@ static void drain(pai_ws *w) {
     w->os_error = (int)os_error;
     w->tls_error = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
                    code == CURLE_SSL_ISSUER_ERROR || code == CURLE_SSL_INVALIDCERTSTATUS;
-    pai_ws_abort(w, code == CURLE_OUT_OF_MEMORY ? PAI_E_NOMEM : PAI_E_NETWORK,
+    pai_ws_abort(&w->conn, code == CURLE_OUT_OF_MEMORY ? PAI_E_NOMEM : PAI_E_NETWORK,
                  w->reason[0] != '\0' ? w->reason : curl_easy_strerror(code));
   }
 }
@@ -103,8 +73,8 @@ static void socket_ready(pai_io *io, uint32_t events) {
 
 // In a callback of libcurl: the connection is ended soon.
 static void fail_soon(pai_ws *w, const pai_error *err) {
-  set_error(w, err->code, err->message);
-  pai_timer_start(&w->deadline, 0, NULL);
+  pai_ws_set_error(&w->conn, err->code, err->message);
+  pai_timer_start(&w->conn.deadline, 0, NULL);
 }
 
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *known) {
@@ -209,65 +179,41 @@ static void set_options(pai_ws *w, bool loopback) {
   }
 }
 
-/* The connection, once it stands. */
+/* Bytes, once the connection stands. */
 
-static void lost(pai_ws *w, CURLcode code) {
-  set_error(w, PAI_E_NETWORK, w->reason[0] != '\0' ? w->reason : curl_easy_strerror(code));
-  over(w);
+static ssize_t moved(pai_ws *w, CURLcode code, size_t n, const char **why) {
+  if (code == CURLE_OK)
+    return (ssize_t)n;
+  *why = w->reason[0] != '\0' ? w->reason : curl_easy_strerror(code);
+  return code == CURLE_AGAIN ? PAI_WS_LATER : PAI_WS_BROKEN;
 }
 
-static bool finished_talking(const pai_ws *w) {
-  return w->codec.err.code != PAI_OK || w->codec.close_seen;
+static ssize_t receive(pai_ws_conn *c, void *data, size_t size, const char **why) {
+  pai_ws *w = (pai_ws *)c;
+  size_t n = 0;
+  CURLcode code = curl_easy_recv(w->easy, data, size, &n);
+  return moved(w, code, n, why);
 }
 
-// Sends what there is of it; false when the connection is over.
-static bool push(pai_ws *w, const char *data, size_t len) {
-  while (w->sent < len) {
-    size_t n = 0;
-    CURLcode code = curl_easy_send(w->easy, data + w->sent, len - w->sent, &n);
-    w->sent += n;
-    if (code == CURLE_AGAIN || (code == CURLE_OK && n == 0))
-      return true;
-    if (code != CURLE_OK && finished_talking(w)) { // the peer has gone after its last word
-      w->eof = true;
-      w->sent = len;
-    } else if (code != CURLE_OK) {
-      lost(w, code);
-      return false;
-    }
-  }
-  return true;
+static ssize_t transmit(pai_ws_conn *c, const void *data, size_t len, const char **why) {
+  pai_ws *w = (pai_ws *)c;
+  size_t n = 0;
+  CURLcode code = curl_easy_send(w->easy, data, len, &n);
+  return moved(w, code == CURLE_OK && n == 0 ? CURLE_AGAIN : code, n, why);
 }
 
-static bool flush(pai_ws *w) {
-  if (w->state == PAI_WS_SHAKING)
-    return push(w, w->request.data, w->request.len);
-  pai_buf *out = &w->codec.out;
-  if (!push(w, out->data, out->len))
-    return false;
-  if (w->sent == out->len) {
-    pai_buf_clear(out);
-    w->sent = 0;
-  } else if (w->sent > PIECE && w->sent > out->len / 2) { // rarely, since it moves the rest
-    pai_buf_drop(out, w->sent);
-    w->sent = 0;
-  }
-  return true;
+static void late(pai_ws_conn *c) {
+  char why[80];
+  snprintf(why, sizeof why, "not open within %lld ms", (long long)((pai_ws *)c)->o.timeout_ms);
+  pai_ws_abort(c, PAI_E_TIMEOUT, why);
 }
 
-static void opened(pai_ws *w, size_t body) {
-  w->state = PAI_WS_OPEN;
-  w->opened = true;
-  w->sent = 0;
-  pai_secret_buf_free(&w->request);
-  pai_timer_stop(&w->deadline);
-  if (w->o.ping_ms > 0)
-    pai_timer_start(&w->ping, w->o.ping_ms, NULL);
-  pai_ws_codec_feed(&w->codec, w->head.data + body, w->head.len - body);
-  pai_buf_truncate(&w->head, body);
-  w->wake(w->ud);
-}
+static const pai_ws_carrier carrier = {
+    .recv = receive, .send = transmit, .release = release, .late = late};
 
+/* The handshake. */
+
+// False when it is open, or over.
 static bool take_head(pai_ws *w, const char *data, size_t len) {
   size_t body = 0;
   pai_error err;
@@ -277,105 +223,47 @@ static bool take_head(pai_ws *w, const char *data, size_t len) {
   else
     rc = pai_ws_shake_check(w, &body, &err);
   if (rc < 0) {
-    pai_ws_abort(w, rc, err.message);
-    return false;
+    pai_ws_abort(&w->conn, rc, err.message);
+  } else if (rc > 0) {
+    pai_secret_buf_free(&w->request);
+    pai_ws_conn_open(&w->conn, w->conn.fd, w->head.data + body, w->head.len - body);
+    pai_buf_truncate(&w->head, body);
   }
-  if (rc > 0)
-    opened(w, body);
-  return true;
+  return rc == 0;
 }
 
-static bool take(pai_ws *w, const char *data, size_t len) {
-  w->pinged = false;
-  if (w->state == PAI_WS_SHAKING)
-    return take_head(w, data, len);
-  pai_ws_codec_feed(&w->codec, data, len);
-  return true;
-}
-
-// Reads what there is. TLS may hold bytes that no event of the socket tells of, so it reads on
-// until there is nothing, or comes back by the timer.
-static bool pull(pai_ws *w) {
+// Reads what there is; false when it is open, or over.
+static bool read_head(pai_ws *w) {
   char piece[PIECE];
-  size_t total = 0;
   for (;;) {
-    w->paused = w->codec.queue.len >= PAI_WS_HIGH && !finished_talking(w);
-    if (w->paused)
+    const char *why = NULL;
+    ssize_t n = receive(&w->conn, piece, sizeof piece, &why);
+    if (n == PAI_WS_LATER)
       return true;
-    if (total >= TURN_MAX) {
-      pai_timer_start(&w->again, 0, NULL);
-      return true;
-    }
-    size_t n = 0;
-    CURLcode code = curl_easy_recv(w->easy, piece, sizeof piece, &n);
-    if (code == CURLE_AGAIN)
-      return true;
-    if (code != CURLE_OK && !(finished_talking(w) && w->codec.close_sent)) {
-      lost(w, code);
+    if (n < 0) {
+      pai_ws_abort(&w->conn, PAI_E_NETWORK, why);
       return false;
     }
-    w->eof = w->eof || n == 0;
-    if (w->state == PAI_WS_SHAKING || n > 0) {
-      if (!take(w, piece, n))
-        return false;
-    }
-    if (w->eof)
-      return true;
-    total += n;
+    w->conn.eof = n == 0;
+    if (!take_head(w, piece, (size_t)n))
+      return false;
   }
 }
 
-// Whether it is over after what was read and sent.
-static bool settle(pai_ws *w) {
-  if (finished_talking(w)) {
-    if (w->codec.err.code != PAI_OK && w->err.code == PAI_OK)
-      w->err = w->codec.err;
-    if (w->eof) {
-      over(w);
-      return true;
-    }
-    if (!w->lingering) {
-      // the last frame is lost if we end the connection while the peer still sends
-      w->lingering = true;
-      pai_timer_start(&w->deadline, LINGER_MS, NULL);
-    }
-    return false;
-  }
-  if (!w->eof)
-    return false;
-  set_error(w, PAI_E_CLOSED, "the connection ended without a Close");
-  over(w);
-  return true;
-}
-
-// A socket that nothing is wanted of is not watched at all: epoll tells of a hang-up all the same.
-static int watch(pai_ws *w, uint32_t events, pai_error *err) {
-  if (events == 0) {
-    pai_io_stop(&w->io);
-    return 0;
-  }
-  if (!w->io.active)
-    return pai_io_start(&w->io, w->fd, events, err);
-  return events == w->io.events ? 0 : pai_io_change(&w->io, events, err);
-}
-
-static void work(pai_ws *w) {
-  if (!w->eof && !pull(w))
-    return;
-  if (!flush(w) || settle(w))
-    return;
-  bool more = w->state == PAI_WS_SHAKING ? w->sent < w->request.len : w->codec.out.len > 0;
-  uint32_t events = (w->paused || w->eof ? 0u : EPOLLIN) | (more ? EPOLLOUT : 0u);
-  pai_error err;
-  if (watch(w, events, &err) < 0)
-    pai_ws_abort(w, err.code, err.message);
-  else
-    w->wake(w->ud);
-}
-
-static void io_ready(pai_io *io, uint32_t events) {
+static void shake(pai_io *io, uint32_t events) {
   (void)events;
-  work(io->ud);
+  pai_ws *w = io->ud;
+  if (!read_head(w))
+    return;
+  const char *why = NULL;
+  pai_error err;
+  ssize_t n = 0;
+  for (; n >= 0 && w->sent<w->request.len; w->sent += n> 0 ? (size_t)n : 0)
+    n = transmit(&w->conn, w->request.data + w->sent, w->request.len - w->sent, &why);
+  if (n == PAI_WS_BROKEN)
+    pai_ws_abort(&w->conn, PAI_E_NETWORK, why);
+  else if (pai_ws_watch(&w->conn, EPOLLIN | (n < 0 ? (uint32_t)EPOLLOUT : 0u), &err) < 0)
+    pai_ws_abort(&w->conn, err.code, err.message);
 }
 
 static void connected(pai_ws *w) {
@@ -383,47 +271,13 @@ static void connected(pai_ws *w) {
   pai_error err;
   curl_easy_getinfo(w->easy, CURLINFO_ACTIVESOCKET, &fd);
   if (fd == CURL_SOCKET_BAD) {
-    pai_ws_abort(w, PAI_E_NETWORK, "the connection is gone");
+    pai_ws_abort(&w->conn, PAI_E_NETWORK, "the connection is gone");
     return;
   }
-  w->state = PAI_WS_SHAKING;
-  w->fd = fd;
-  w->io = (pai_io){.fn = io_ready, .ud = w};
-  if (pai_io_start(&w->io, w->fd, EPOLLIN | EPOLLOUT, &err) < 0)
-    pai_ws_abort(w, err.code, err.message);
-}
-
-/* Deadlines. */
-
-static void again_due(pai_timer *t) {
-  work(t->ud);
-}
-
-static void deadline_due(pai_timer *t) {
-  pai_ws *w = t->ud;
-  if (w->err.code != PAI_OK || (w->state == PAI_WS_OPEN && finished_talking(w))) {
-    over(w);
-  } else if (w->state == PAI_WS_OPEN) {
-    pai_ws_abort(w, PAI_E_TIMEOUT, "the peer did not answer the Close in time");
-  } else {
-    char why[80];
-    snprintf(why, sizeof why, "not open within %lld ms", (long long)w->o.timeout_ms);
-    pai_ws_abort(w, PAI_E_TIMEOUT, why);
-  }
-}
-
-static void ping_due(pai_timer *t) {
-  pai_ws *w = t->ud;
-  if (w->pinged && !w->paused) {
-    pai_ws_abort(w, PAI_E_TIMEOUT, "the peer is silent");
-    return;
-  }
-  pai_timer_start(&w->ping, w->o.ping_ms, NULL);
-  if (w->paused || w->codec.close_sent)
-    return;
-  w->pinged = true; // whatever comes takes it back
-  if (pai_ws_codec_send(&w->codec, PAI_WS_PING, "", 0, NULL) == 0)
-    work(w);
+  w->conn.fd = fd;
+  w->conn.io = (pai_io){.fn = shake, .ud = w};
+  if (pai_ws_watch(&w->conn, EPOLLIN | EPOLLOUT, &err) < 0)
+    pai_ws_abort(&w->conn, err.code, err.message);
 }
 
 /* Public. */
@@ -434,6 +288,7 @@ static int begin(pai_ws *w, pai_error *err) {
   rc = rc < 0 ? rc : pai_ws_shake_make(w, &loopback, err);
   if (rc < 0)
     return rc;
+  w->conn.peer = w->origin;
   w->multi = curl_multi_init();
   w->easy = curl_easy_init();
   if (w->multi == NULL || w->easy == NULL)
@@ -443,7 +298,7 @@ static int begin(pai_ws *w, pai_error *err) {
   curl_multi_setopt(w->multi, CURLMOPT_TIMERFUNCTION, set_multi_timer);
   curl_multi_setopt(w->multi, CURLMOPT_TIMERDATA, w);
   set_options(w, loopback);
-  rc = pai_timer_start(&w->deadline, w->o.timeout_ms, err);
+  rc = pai_timer_start(&w->conn.deadline, w->o.timeout_ms, err);
   if (rc == 0 && curl_multi_add_handle(w->multi, w->easy) != CURLM_OK)
     rc = pai_error_set(err, PAI_E_NOMEM, "out of memory");
   return rc;
@@ -451,52 +306,22 @@ static int begin(pai_ws *w, pai_error *err) {
 
 int pai_ws_start(pai_ws *w, const pai_ws_options *o, pai_error *err) {
   w->o = *o;
-  w->state = PAI_WS_CONNECTING;
   w->multi_timer = (pai_timer){.fn = multi_due, .ud = w};
-  w->deadline = (pai_timer){.fn = deadline_due, .ud = w};
-  w->ping = (pai_timer){.fn = ping_due, .ud = w};
-  w->again = (pai_timer){.fn = again_due, .ud = w};
   pai_buf_init(&w->head, HEAD_MAX);
-  pai_ws_codec_init(&w->codec, o->max_message, SEND_MAX);
+  pai_ws_conn_init(&w->conn, &carrier, o->max_message, o->ping_ms);
   if (o->unix_socket != NULL && strlen(o->unix_socket) >= sizeof((struct sockaddr_un *)0)->sun_path)
     return pai_error_sys(err, ENAMETOOLONG, "connect to the unix socket \"%s\"", o->unix_socket);
   int rc = begin(w, err);
-  if (rc < 0) {
-    w->state = PAI_WS_OVER;
-    let_go(w);
-  }
+  if (rc < 0)
+    pai_ws_over(&w->conn);
   return rc;
 }
 
-size_t pai_ws_unsent(const pai_ws *w) {
-  return w->codec.out.len - (w->state == PAI_WS_OPEN ? w->sent : 0);
-}
-
-int pai_ws_send(pai_ws *w, int opcode, const void *data, size_t len, pai_error *err) {
-  int rc = pai_ws_codec_send(&w->codec, opcode, data, len, err);
-  return rc < 0 ? rc : pai_timer_start(&w->again, 0, err);
-}
-
-void pai_ws_taken(pai_ws *w) {
-  if (w->paused && w->state == PAI_WS_OPEN && w->codec.queue.len < PAI_WS_HIGH)
-    pai_timer_start(&w->again, 0, NULL);
-}
-
-int pai_ws_close(pai_ws *w, int code, const char *reason, size_t len, int64_t wait_ms,
-                 pai_error *err) {
-  int rc = pai_ws_codec_close(&w->codec, code, reason, len, err);
-  rc = rc < 0 || w->lingering ? rc : pai_timer_start(&w->deadline, wait_ms, err);
-  return rc < 0 ? rc : pai_timer_start(&w->again, 0, err);
-}
-
 void pai_ws_end(pai_ws *w) {
-  if (w->state == PAI_WS_OPEN && !w->eof &&
-      pai_ws_codec_close(&w->codec, PAI_WS_GOING_AWAY, NULL, 0, NULL) == 0)
-    (void)flush(w);
-  w->state = PAI_WS_OVER;
-  let_go(w);
+  pai_ws_leave(&w->conn, PAI_WS_GOING_AWAY, PAI_E_CLOSED, "the connection was dropped");
+  w->conn.peer = NULL;
   pai_free(w->origin);
   w->origin = NULL;
   pai_buf_free(&w->head);
-  pai_ws_codec_free(&w->codec);
+  pai_ws_conn_free(&w->conn);
 }

@@ -7,9 +7,8 @@
 
 #include "buf.h"
 #include "error.h"
-#include "loop.h"
 #include "secret.h"
-#include "ws_codec.h"
+#include "ws_conn.h"
 
 #include <curl/curl.h>
 #include <stdbool.h>
@@ -45,49 +44,29 @@ typedef struct pai_ws_options {
   int64_t ping_ms; // a silent peer is asked after this, and given up after twice as long; 0: no
 } pai_ws_options;
 
-enum { PAI_WS_CONNECTING, PAI_WS_SHAKING, PAI_WS_OPEN, PAI_WS_OVER };
-enum { PAI_WS_HIGH = 256 << 10 }; // bytes unsent, or not taken, from which on one has to wait
-
-typedef struct pai_ws { // zero it first
+typedef struct pai_ws { // zero it first, then set conn.wake and conn.ud
+  pai_ws_conn conn;     // first; PAI_WS_WAITING until the handshake is done
   pai_ws_options o;
-  void (*wake)(void *ud); // something may have changed; called in the loop
-  void *ud;
-  int state;
-  pai_error err;  // why it is over: PAI_OK after a closing handshake
   int os_error;   // errno of a failed connection, 0 = unknown
   bool tls_error; // the peer's certificate was refused
   int status;     // HTTP status of a refused handshake, else 0
   pai_buf head;   // the answer to the handshake: lines and what came of its body
   size_t head_end;
-  bool opened;       // the handshake went well
-  char protocol[64]; // that the server chose, "" for none
-  pai_ws_codec codec;
 
   // private
   CURLM *multi;
   CURL *easy;
   struct curl_slist dial;
-  pai_timer multi_timer, deadline, ping, again;
-  pai_io io;
-  int fd;
+  pai_timer multi_timer;
   pai_secret_buf request;
-  size_t sent; // of the request, later of codec.out
+  size_t sent; // of the request
   char accept[32];
   char *origin; // http(s)://host:port, owned
-  bool paused, eof, pinged, lingering;
   char reason[CURL_ERROR_SIZE];
 } pai_ws;
 
-// Starts; wake follows, never from inside this call. On failure nothing runs.
+// Starts; wake follows. On failure nothing runs.
 int pai_ws_start(pai_ws *w, const pai_ws_options *o, pai_error *err);
-// Adds a message; it goes out by itself. The caller waits while pai_ws_unsent is over PAI_WS_HIGH.
-int pai_ws_send(pai_ws *w, int opcode, const void *data, size_t len, pai_error *err);
-size_t pai_ws_unsent(const pai_ws *w);
-void pai_ws_taken(pai_ws *w); // after codec messages were popped: reading may go on
-// Sends a Close and waits for the peer's, for at most wait_ms.
-int pai_ws_close(pai_ws *w, int code, const char *reason, size_t len, int64_t wait_ms,
-                 pai_error *err);
-void pai_ws_abort(pai_ws *w, int code, const char *why); // ends it now
 void pai_ws_end(pai_ws *w); // frees everything; says 1001 to an open peer if it takes it at once
 
 /* The handshake (ws_shake.c). */

@@ -1,6 +1,7 @@
 /* The opening handshake (RFC 6455, 4.1 and 4.2.2). See ws.h. */
 #include "alloc.h"
 #include "ws.h"
+#include "ws_upgrade.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -10,19 +11,6 @@
 #include <sys/random.h>
 
 enum { REFUSAL_MAX = 8192 }; // bytes kept of the body of a refusal
-
-static const char GUID[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-
-static int make_accept(const char *key, char out[32], pai_error *err) {
-  char text[24 + sizeof GUID];
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned len = 0;
-  int n = snprintf(text, sizeof text, "%s%s", key, GUID);
-  if (EVP_Digest(text, (size_t)n, digest, &len, EVP_sha1(), NULL) != 1)
-    return pai_error_set(err, PAI_E_INTERNAL, "SHA-1 is not available");
-  EVP_EncodeBlock((unsigned char *)out, digest, (int)len);
-  return 0;
-}
 
 static int bad_url(pai_error *err) {
   return pai_error_set(err, PAI_E_ARG, "option 'url' is no ws:// or wss:// URL of a server");
@@ -102,7 +90,7 @@ static int make(pai_ws *w, CURLU *u, const target *t, pai_error *err) {
   if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
     return pai_error_set(err, PAI_E_INTERNAL, "no random bytes");
   EVP_EncodeBlock((unsigned char *)key, random, sizeof random);
-  int rc = make_accept(key, w->accept, err);
+  int rc = pai_ws_accept(key, w->accept, err);
   rc = rc < 0 ? rc : add_request(w, t, key, err);
   if (rc < 0)
     return rc;
@@ -167,28 +155,10 @@ static text find(const pai_ws *w, const char *name, int n) {
   return (text){NULL, 0};
 }
 
-// Whether a list such as "keep-alive, Upgrade" has the word; any_case, or as it is.
-static bool has_word(text list, const char *word, size_t word_len, bool any_case) {
-  const char *p = list.data, *end = p + list.len;
-  while (p < end) {
-    const char *comma = memchr(p, ',', (size_t)(end - p));
-    const char *stop = comma != NULL ? comma : end, *next = comma != NULL ? comma + 1 : end;
-    while (p < stop && (*p == ' ' || *p == '\t'))
-      p++;
-    while (stop > p && (stop[-1] == ' ' || stop[-1] == '\t'))
-      stop--;
-    if ((size_t)(stop - p) == word_len &&
-        (any_case ? strncasecmp(p, word, word_len) == 0 : strncmp(p, word, word_len) == 0))
-      return true;
-    p = next;
-  }
-  return false;
-}
-
 static bool header_has(const pai_ws *w, const char *name, const char *word) {
   text v;
   for (int i = 0; (v = find(w, name, i)).data != NULL; i++)
-    if (has_word(v, word, strlen(word), true))
+    if (pai_ws_has_word(v.data, v.len, word, strlen(word), true))
       return true;
   return false;
 }
@@ -202,11 +172,12 @@ static int check_protocol(pai_ws *w, pai_error *err) {
   if (v.data == NULL)
     return 0;
   text offered = {w->o.protocols, w->o.protocols != NULL ? strlen(w->o.protocols) : 0};
-  if (offered.len == 0 || v.len == 0 || v.len >= sizeof w->protocol ||
-      find(w, "Sec-WebSocket-Protocol", 1).data != NULL || !has_word(offered, v.data, v.len, false))
+  if (offered.len == 0 || v.len == 0 || v.len >= sizeof w->conn.protocol ||
+      find(w, "Sec-WebSocket-Protocol", 1).data != NULL ||
+      !pai_ws_has_word(offered.data, offered.len, v.data, v.len, false))
     return broken(err, "the server chose a subprotocol that was not offered");
-  memcpy(w->protocol, v.data, v.len);
-  w->protocol[v.len] = '\0';
+  memcpy(w->conn.protocol, v.data, v.len);
+  w->conn.protocol[v.len] = '\0';
   return 0;
 }
 
@@ -225,7 +196,7 @@ static int check_switch(pai_ws *w, pai_error *err) {
 // The text of a refusal is waited for while it is short.
 static int refused(pai_ws *w, pai_error *err) {
   text length = find(w, "Content-Length", 0);
-  if (length.data != NULL && !w->eof) {
+  if (length.data != NULL && !w->conn.eof) {
     char digits[12];
     snprintf(digits, sizeof digits, "%.*s", length.len < 11 ? (int)length.len : 11, length.data);
     long n = strtol(digits, NULL, 10);
@@ -252,7 +223,7 @@ int pai_ws_shake_check(pai_ws *w, size_t *body, pai_error *err) {
   if (w->head.len >= 12 && read_status(w->head.data, w->head.len) < 0)
     return broken(err, "the answer is no HTTP/1");
   if (end == NULL)
-    return w->eof ? broken(err, "the answer ends within its headers") : 0;
+    return w->conn.eof ? broken(err, "the answer ends within its headers") : 0;
   w->head_end = (size_t)(end - w->head.data) + 4;
   w->status = read_status(w->head.data, w->head_end);
   if (w->status != 101)

@@ -21,18 +21,14 @@ local serve = {}
 ---@field body? string
 ---@field json? any The body as JSON.
 ---@field stream? fun(w: pai.serve.writer)
----@field websocket? fun(conn: pai.serve.conn) In place of all but headers; see pai.serve.conn.
+---@field websocket? fun(conn: pai.ws.Conn) In place of all but headers: what is done once the
+---handshake is. A request that is no handshake is answered with 426 or 400, and the function is not
+---called. When it returns, the peer is told 1000 and has 5 s to answer; when it fails, 1011; when the
+---server closes, its task is cancelled and the peer told 1001.
 ---@field protocol? string The WebSocket subprotocol that is chosen, of those that were offered.
 ---@field max_message? integer Bytes of one message; more ends the connection. Default 16 MiB.
 ---@field ping? string|integer A silent peer is asked after this, default "30s"; after twice as long
 ---it is given up. 0: never.
-
----The server's side of a WebSocket (RFC 6455, without extensions): what the function of an answer's
----`websocket` gets once the handshake is done. A request that is no such handshake is answered with
----426 or 400, and the function is not called. When it returns, the peer is told 1000 and has 5 s to
----answer; when it fails, 1011; when the server closes, its task is cancelled and the peer told 1001.
----@class pai.serve.conn
-local conn = {}
 
 ---@class pai.serve.writer
 local writer = {}
@@ -67,38 +63,6 @@ function writer:write(chunk) end
 
 ---@return boolean
 function writer:gone() end
-
----The next message. Those that came before the end are given first. At the end: `ECLOSED` with
----`clean` (a closing handshake took place), `close_code` and `reason`; `EPROTO` or `ELIMIT` when
----the peer broke the protocol or sent too much; `ENETWORK`; `ETIMEDOUT` when none came in time, or
----(then the connection is over) when a silent peer was given up.
----@param timeout? string|integer Default: none.
----@return string? message
----@return "text"|"binary"|pai.error|nil kind
-function conn:receive(timeout) end
-
----Sends a message; waits while the peer has much unread. Text must be UTF-8.
----@param data string
----@param kind? "binary"|"text" Default "binary".
----@param timeout? string|integer Default "30s"; the message stays queued after it.
----@return true?
----@return pai.error? err
-function conn:send(data, kind, timeout) end
-
----Says that it is over and waits for the peer's answer, at most so long (default "5s"); messages
----that still come can be received afterwards.
----@param code? integer 1000 (default) to 4999, of those that may be sent.
----@param reason? string Cut to 123 bytes.
----@param timeout? string|integer
----@return true?
----@return pai.error? err
-function conn:close(code, reason, timeout) end
-
----@return string? protocol The subprotocol that was chosen.
-function conn:protocol() end
-
----@return boolean open Neither side has said that it is over.
-function conn:is_open() end
 
 ---@return integer port 0 for a unix socket.
 function server:port() end

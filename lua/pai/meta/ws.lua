@@ -6,9 +6,9 @@
 ---@class pai.ws
 local ws = {}
 
----An open connection. One that is not needed any more should be closed, by `close`, `<close>` or
----by being forgotten; the last two tell the peer 1001 and do not wait. When a task is cancelled
----that waits on a connection, the connection ends.
+---An open connection, of a client or of a server (pai.serve). One that is not needed any more should
+---be closed, by `close`, `<close>` or by being forgotten; the last two tell the peer 1001 and do not
+---wait. When a task is cancelled that waits on a client's connection, the connection ends.
 ---@class pai.ws.Conn
 local Conn = {}
 
@@ -37,8 +37,8 @@ function ws.connect(opts) end
 
 ---The next message. Those that came before the end are given first. At the end: `ECLOSED` with
 ---`clean` (a closing handshake took place), `close_code` and `reason`; `EPROTO` or `ELIMIT` when
----the peer broke the protocol or sent too much; `ENETWORK`; `ETIMEDOUT` when none came in time, and
----then the connection goes on.
+---the peer broke the protocol or sent too much; `ENETWORK`; `ETIMEDOUT` when none came in time (then
+---the connection goes on), or when a silent peer was given up.
 ---@param timeout? string|integer Default: none.
 ---@return string? message
 ---@return "text"|"binary"|pai.error|nil kind

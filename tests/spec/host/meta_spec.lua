@@ -11,7 +11,6 @@ local types = {
   ["pai.exec.Process"] = "pai.exec.proc",
   ["pai.sign.hasher"] = "pai.sign.hasher",
   ["pai.ws.Conn"] = "pai.ws.conn",
-  ["pai.serve.conn"] = "pai.serve.conn",
   ["pai.term.Raw"] = "pai.term.raw",
   ["pai.sock.Stream"] = "pai.sock",
 }
