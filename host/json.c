@@ -1,7 +1,9 @@
-/* JSON tokens. See json.h. Strings are scanned eight bytes at a time and handed out where they lie;
+/* JSON tokens. See json.h. Strings are scanned many bytes at a time and handed out where they lie;
  * only those with an escape are copied. The '\0' after the text ends every loop, so that one byte
  * needs one test. */
 #include "json.h"
+
+#include "json_scan.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -65,25 +67,6 @@ size_t pai_utf8_length(const char *s, const char *end) {
       (u[0] == 0xF0 && u[1] < 0x90) || (u[0] == 0xF4 && u[1] > 0x8F))
     return 0;
   return n;
-}
-
-// The first byte from p that is not plain ASCII inside a string: a quote, backslash, control or
-// high byte, or end.
-static const char *plain_end(const char *p, const char *end) {
-  const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
-  while (end - p >= 8) {
-    uint64_t v;
-    memcpy(&v, p, 8);
-    uint64_t quote = v ^ (ones * '"'), slash = v ^ (ones * '\\');
-    uint64_t hit = (v | (v - ones * 0x20) | (quote - ones) | (slash - ones)) & high;
-    if (hit != 0)
-      break;
-    p += 8;
-  }
-  while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20 &&
-         (unsigned char)*p < 0x80)
-    p++;
-  return p;
 }
 
 static int hex4(const char *p, uint32_t *out) {
@@ -171,7 +154,7 @@ int pai_json_read_string(pai_json_reader *r, const char **s, size_t *len) {
   const char *from = r->p; // what is not yet copied, or the whole string
   bool copied = false;
   for (;;) {
-    r->p = plain_end(r->p, r->end);
+    r->p = pai_json_plain_end(r->p, r->end);
     unsigned char c = (unsigned char)*r->p;
     if (r->p >= r->end)
       return pai_json_fail(r, r->end, PAI_E_PARSE, "unexpected end in a string");
@@ -237,17 +220,31 @@ static int64_t read_exponent(pai_json_reader *r, bool *ok) {
   return negative ? -e : e;
 }
 
+// Reads digits behind those in *v; false when they do not fit. *room: how many more surely do.
+static bool read_digits(pai_json_reader *r, uint64_t *v, int *room) {
+  const char *p = r->p;
+  uint64_t all = *v;
+  for (; *room > 0 && *p >= '0' && *p <= '9'; p++, --*room)
+    all = all * 10 + (unsigned)(*p - '0');
+  bool fits = true;
+  for (; *p >= '0' && *p <= '9'; p++) {
+    unsigned digit = (unsigned)(*p - '0');
+    fits = fits && all <= (UINT64_MAX - digit) / 10;
+    all = all * 10 + digit;
+  }
+  *v = all;
+  r->p = p;
+  return fits;
+}
+
 int pai_json_read_number(pai_json_reader *r, bool exact, pai_json_number *out) {
   const char *start = r->p;
-  bool negative = *r->p == '-', fits = true, ok = true;
+  bool negative = *r->p == '-', ok = true;
   r->p += negative;
   const char *first = r->p;
   uint64_t digits = 0;
-  for (; *r->p >= '0' && *r->p <= '9'; r->p++) {
-    unsigned digit = (unsigned)(*r->p - '0');
-    fits = fits && digits <= (UINT64_MAX - digit) / 10;
-    digits = digits * 10 + digit;
-  }
+  int room = 19;
+  bool fits = read_digits(r, &digits, &room);
   if (r->p == first)
     return pai_json_unexpected(r, "a digit");
   if (*first == '0' && r->p - first > 1)
@@ -257,11 +254,7 @@ int pai_json_read_number(pai_json_reader *r, bool exact, pai_json_number *out) {
   if (*r->p == '.') {
     out->is_float = true;
     const char *fraction = ++r->p;
-    for (; *r->p >= '0' && *r->p <= '9'; r->p++) {
-      unsigned digit = (unsigned)(*r->p - '0');
-      fits = fits && digits <= (UINT64_MAX - digit) / 10;
-      digits = digits * 10 + digit;
-    }
+    fits = read_digits(r, &digits, &room) && fits;
     if (r->p == fraction)
       return pai_json_unexpected(r, "a digit");
     exp10 = fraction - r->p;
@@ -340,70 +333,4 @@ int pai_json_skip(pai_json_reader *r, int max_depth) {
       return rc;
   } while (depth > 0);
   return 0;
-}
-
-static int write_escape(pai_buf *b, unsigned char c) {
-  static const char names[] = "btn?fr"; // 8 to 13
-  char text[8] = {'\\', (char)c};
-  size_t n = 2;
-  if (c >= 8 && c <= 13 && c != 11)
-    text[1] = names[c - 8];
-  else if (c < 0x20)
-    n = (size_t)snprintf(text, sizeof text, "\\u%04x", c);
-  return pai_buf_add(b, text, n);
-}
-
-int pai_json_write_string(pai_buf *b, const char *s, size_t len, bool replace) {
-  const char *end = s + len;
-  int rc = pai_buf_add(b, "\"", 1);
-  const char *from = s;
-  while (rc == 0 && s < end) {
-    s = plain_end(s, end);
-    if (s >= end)
-      break;
-    size_t n = (unsigned char)*s >= 0x80 ? pai_utf8_length(s, end) : 0;
-    if (n != 0) {
-      s += n;
-      continue;
-    }
-    rc = pai_buf_add(b, from, (size_t)(s - from));
-    if (rc < 0)
-      return rc;
-    if ((unsigned char)*s < 0x80)
-      rc = write_escape(b, (unsigned char)*s);
-    else
-      rc = replace ? pai_buf_add(b, "\xEF\xBF\xBD", 3) : PAI_E_PARSE;
-    from = ++s;
-  }
-  if (rc == 0)
-    rc = pai_buf_add(b, from, (size_t)(end - from));
-  return rc == 0 ? pai_buf_add(b, "\"", 1) : rc;
-}
-
-int pai_json_write_integer(pai_buf *b, int64_t i) {
-  char text[24], *p = text + sizeof text;
-  uint64_t v = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
-  do
-    *--p = (char)('0' + v % 10);
-  while ((v /= 10) != 0);
-  if (i < 0)
-    *--p = '-';
-  return pai_buf_add(b, p, (size_t)(text + sizeof text - p));
-}
-
-int pai_json_write_float(pai_buf *b, double d) {
-  if (!isfinite(d))
-    return PAI_E_ARG;
-  char text[40];
-  int n = 0;
-  for (int precision = 15; precision <= 17; precision++) {
-    n = snprintf(text, sizeof text, "%.*g", precision, d);
-    if (strtod(text, NULL) == d)
-      break;
-  }
-  if (strpbrk(text, ".e") == NULL) { // stays a float when it is read again
-    memcpy(text + n, ".0", 3);
-    n += 2;
-  }
-  return pai_buf_add(b, text, (size_t)n);
 }

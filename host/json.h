@@ -54,7 +54,8 @@ int pai_json_read_word(pai_json_reader *r, const char *word, size_t len);
 int pai_json_skip(pai_json_reader *r, int max_depth);
 
 static inline void pai_json_space(pai_json_reader *r) {
-  while (*r->p == ' ' || *r->p == '\n' || *r->p == '\r' || *r->p == '\t')
+  while ((unsigned char)*r->p <= ' ' &&
+         (*r->p == ' ' || *r->p == '\n' || *r->p == '\r' || *r->p == '\t'))
     r->p++;
 }
 

@@ -138,6 +138,58 @@ describe("json.decode", function()
     end
   end)
 
+  -- Keys are guessed from those of the object before: every way to guess wrong.
+  it("reads lists of objects whose keys come and go, in any order", function()
+    local names = { "a", "ab", "abc", "", "b", "é", 'q"', "back\\slash", "nested", ("k"):rep(41) }
+    local seed = 7
+    local function random(n)
+      seed = (seed * 1103515245 + 12345) % 2147483648
+      return seed // 65536 % n + 1
+    end
+    local function object(depth)
+      local parts, expected, used = {}, {}, {}
+      for _ = 1, random(#names) do
+        local name = names[random(#names)]
+        if not used[name] then
+          used[name] = true
+          local text, value
+          if depth > 0 and random(3) == 1 then
+            text, value = object(depth - 1)
+          elseif random(2) == 1 then
+            value = "value " .. random(9)
+            text = '"' .. value .. '"'
+          else
+            value = "a" .. random(1000000)
+            text = '"' .. value .. '"'
+          end
+          parts[#parts + 1] = json.encode(name) .. ":" .. text
+          expected[name] = value
+        end
+      end
+      return "{" .. table.concat(parts, ",") .. "}", expected
+    end
+    for _ = 1, 20 do
+      local texts, expected = {}, {}
+      for i = 1, 200 do
+        texts[i], expected[i] = object(3)
+      end
+      assert.same(expected, json.decode("[" .. table.concat(texts, ", ") .. "]"))
+    end
+  end)
+
+  it("finds a key that is there twice in a late row, and one that is cut off", function()
+    local row = '{"name":"one","size":1}'
+    local rows = (row .. ",\n"):rep(200)
+    local err = failure("[" .. rows .. '{"name":"one","name":"two"}]')
+    assert.matches('the key "name" is there twice', err.message, 1, true)
+    assert.equal(201, err.line)
+    assert.equal(15, err.column)
+    err = failure("[" .. rows .. '{"na')
+    assert.matches("unexpected end in a string", err.message, 1, true)
+    err = failure("[" .. rows .. '{"name')
+    assert.matches("unexpected end in a string", err.message, 1, true)
+  end)
+
   it("ends with an error, not a crash, when nested too deep", function()
     for _, pair in ipairs({ { "[", "]" }, { '{"a":', "}" } }) do
       local err = failure(pair[1]:rep(10000) .. "1" .. pair[2]:rep(10000))
