@@ -21,13 +21,11 @@ void pai_buf_clear(pai_buf *b) {
   b->len = 0;
 }
 
-int pai_buf_reserve(pai_buf *b, size_t extra) {
+int pai_buf_grow(pai_buf *b, size_t extra) {
   if (extra > b->max - b->len)
     return PAI_E_LIMIT;
   size_t need = b->len + extra;
-  if (need <= b->cap)
-    return 0;
-  size_t cap = b->cap < 64 ? 64 : b->cap;
+  size_t cap = b->cap >= 64 ? b->cap : b->max < 64 ? b->max : 64;
   while (cap < need)
     cap = cap > b->max / 2 ? b->max : cap * 2;
   char *data = pai_realloc(b->data, cap);
@@ -36,10 +34,6 @@ int pai_buf_reserve(pai_buf *b, size_t extra) {
   b->data = data;
   b->cap = cap;
   return 0;
-}
-
-void pai_buf_advance(pai_buf *b, size_t n) {
-  b->len += n;
 }
 
 int pai_buf_add(pai_buf *b, const void *bytes, size_t len) {

@@ -33,8 +33,8 @@ void pai_json_push_array_mt(lua_State *L) {
   }
 }
 
-bool pai_json_is_marked(lua_State *L) {
-  if (!lua_getmetatable(L, -1))
+bool pai_json_is_marked(lua_State *L, int idx) {
+  if (!lua_getmetatable(L, idx))
     return false;
   bool marked = lua_rawequal(L, -1, lua_upvalueindex(2));
   lua_pop(L, 1);
@@ -55,7 +55,7 @@ static int l_array(lua_State *L) {
 
 static int l_is_array(lua_State *L) {
   lua_settop(L, 1);
-  lua_pushboolean(L, pai_json_is_marked(L));
+  lua_pushboolean(L, pai_json_is_marked(L, 1));
   return 1;
 }
 

@@ -16,8 +16,8 @@ typedef struct pai_json_work { // upvalue 1 of every function
 } pai_json_work;
 
 pai_json_work *pai_json_work_begin(lua_State *L); // emptied
-// Whether the value on top has upvalue 2 for its metatable, as a list has.
-bool pai_json_is_marked(lua_State *L);
+// Whether the value at idx has upvalue 2 for its metatable, as a list has.
+bool pai_json_is_marked(lua_State *L, int idx);
 
 PAI_LJMP int pai_json_l_decode(lua_State *L);
 PAI_LJMP int pai_json_l_encode(lua_State *L);

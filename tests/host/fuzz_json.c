@@ -1,5 +1,6 @@
 /* Any bytes: decode gives a value or an error with a place. A value, written and read again, is
- * written the same; picking from it works. */
+ * written the same; picking from it works. In a list of many, long enough for the cache of keys and
+ * strings, each is as it is alone. */
 #include "registry.h"
 
 #include <lauxlib.h>
@@ -22,6 +23,10 @@ static const char check[] =
     "  local once = json.encode(v)\n"
     "  assert(once == json.encode((json.decode(once))))\n"
     "  assert(once == json.encode((json.decode(json.encode(v, { pretty = true })))))\n"
+    "  local list = '[' .. (text .. ','):rep(4096 // #text + 1) .. text .. ']'\n"
+    "  for _, item in ipairs(assert(json.decode(list, { max_depth = 600 }))) do\n"
+    "    assert(once == json.encode(item))\n"
+    "  end\n"
     "end\n";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

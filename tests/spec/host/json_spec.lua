@@ -287,6 +287,69 @@ describe("json.encode", function()
     end
   end)
 
+  it("writes short decimals as they are, the sign and whole floats too", function()
+    for _, text in ipairs({
+      "0.5",
+      "-0.5",
+      "1.25",
+      "0.001",
+      "123456789.123456",
+      "-999999999.999999",
+      "5.0",
+      "-0.0",
+      "1500.0",
+      "0.1",
+      "0.3",
+      "1e-05",
+      "1e+15",
+      "1000000000.5",
+      "0.30000000000000004",
+      "3.141592653589793",
+      "0.0009765625",
+    }) do
+      assert.equal(text, json.encode(json.decode(text)))
+    end
+    for i = 1, 2000 do
+      local d = (i * 7919 % 1000003 - 500000) / (i % 2 == 0 and 1000 or 7)
+      local written = json.encode(d)
+      assert.equal(d, tonumber(written))
+      local plain = ("%.15g"):format(d)
+      if tonumber(plain) == d then
+        assert.equal(tonumber(plain), tonumber(written))
+        assert.equal(plain, (written:gsub("%.0$", "")))
+      end
+    end
+  end)
+
+  it("writes lists that were filled from their end, and objects of many keys in order", function()
+    local list, object, expected = {}, {}, {}
+    for i = 20, 1, -1 do
+      list[i] = i
+    end
+    for i = 1, 200 do
+      object[("%03d long common beginning"):format(i)] = i
+      expected[i] = ('"%03d long common beginning":%d'):format(i, i)
+    end
+    assert.equal("[1,2,3", json.encode(list):sub(1, 6))
+    assert.equal("{" .. table.concat(expected, ",") .. "}", json.encode(object))
+    assert.equal(
+      '{"":1,"a":2,"a\\u0000":3,"aa":4,"same begin":5,"same beginning":6,"same begio":7}',
+      json.encode({
+        ["same begio"] = 7,
+        a = 2,
+        ["a\0"] = 3,
+        [""] = 1,
+        aa = 4,
+        ["same beginning"] = 6,
+        ["same begin"] = 5,
+      })
+    )
+    list[25] = 25
+    assert.has_error(function()
+      json.encode(list)
+    end)
+  end)
+
   it("escapes what must be and nothing else", function()
     assert.equal(
       [["\"\\/\b\f\n\r\t\u0000\u001fé😀]] .. '\127"',
