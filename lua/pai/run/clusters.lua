@@ -12,6 +12,7 @@ local TIMEOUT <const> = "8s"
 ---@field context string
 ---@field server string? nil when the kubeconfig has no such context yet
 ---@field uid string? nil when it may not be read, or nobody answered
+---@field unasked boolean? only the kubeconfig was read: nothing is going to be changed there
 ---@field absent string? why it cannot be named yet: the error's code
 
 -- The contexts that a recipe's needs name, with inputs filled in.
@@ -37,11 +38,14 @@ end
 ---The cluster of a context as it is now.
 ---@param context string
 ---@param kubeconfig string? path
+---@param ask boolean? false: the server's URL is enough, nobody is asked
 ---@return pai.run.Cluster
-function M.look(context, kubeconfig)
+function M.look(context, kubeconfig, ask)
   local c, e = require("pai.k8s.client").connect({ context = context, kubeconfig = kubeconfig })
   if not c then
     return { context = context, absent = e.code }
+  elseif ask == false then
+    return { context = context, server = c.server, unasked = true }
   end
   local found
   local ok, problem = pcall(function()
@@ -57,16 +61,23 @@ function M.look(context, kubeconfig)
   return { context = context, server = found.server, uid = found.uid }
 end
 
----The clusters that a prepared recipe is for; nil when its needs name none.
+---The clusters that a prepared recipe is for; nil when its needs name none. One that only observes
+---asks nobody yet: a preflight comes before its cluster, and must not wait for one that is gone.
 ---@param needs table? of the recipe
 ---@param values table<string, any> inputs
+---@param safety string of the recipe
 ---@return pai.run.Cluster[]?
-function M.planned(needs, values)
-  local list = {}
+function M.planned(needs, values, safety)
+  local looks = {}
   for i, context in ipairs(contexts_of(needs, values)) do
-    list[i] = M.look(context, values.kubeconfig)
+    looks[i] = function()
+      return M.look(context, values.kubeconfig, safety ~= "observes")
+    end
   end
-  return #list > 0 and list or nil
+  if #looks == 0 then
+    return nil
+  end
+  return require("pai.async").all(looks)
 end
 
 ---Raises unless a cluster is the one that was known before. One that was absent then is any.
@@ -77,7 +88,7 @@ function M.check(known, now, when)
   if not known or known.absent then
     return
   end
-  local same = known.server == now.server and known.uid == now.uid
+  local same = known.server == now.server and (known.unasked or known.uid == now.uid)
   if not same then
     local message = "the context '%s' is another cluster than that of %s: %s (%s), not %s (%s)"
     err.raise(

@@ -23,14 +23,9 @@ local READS <const> = {
 
 local ACTS <const> = { create = true, apply = true, patch = true, delete = true, exec = true }
 
--- A client a context and run: one credential, one look at which cluster it is.
-local function client_of(env, context)
+-- Connects, and makes sure that it is the cluster planned for.
+local function open(env, context)
   local run = env.run
-  run.k8s = run.k8s or {}
-  local known = run.k8s[context]
-  if known then
-    return known
-  end
   local c, e = require("pai.k8s.client").connect({
     context = context,
     kubeconfig = env.scope.inp.kubeconfig,
@@ -52,8 +47,42 @@ local function client_of(env, context)
   if env.mode ~= "plan" and not before then
     run:emit("cluster", { context = context, server = now.server, uid = now.uid })
   end
-  run.k8s[context] = c
   return c
+end
+
+---@class pai.run.Connection
+---@field client pai.k8s.Client?
+---@field problem any why there is none
+---@field ready pai.task.Event set when the first caller is through
+
+-- A client a context and run: one credential, one look at which cluster it is. Checks that come at
+-- once wait for the first one's, and share what it found; only when that one was stopped by its
+-- own deadline does the next one look.
+local function client_of(env, context)
+  local run = env.run
+  run.k8s = run.k8s or {}
+  while run.k8s[context] do
+    local shared = run.k8s[context]
+    shared.ready:wait()
+    if shared.client then
+      return shared.client
+    elseif not err.is(shared.problem, "ECANCELED") then
+      error(shared.problem, 0)
+    end
+  end
+  local mine = { ready = task.event() }
+  run.k8s[context] = mine
+  local ok, found = pcall(open, env, context)
+  if ok then
+    mine.client = found
+  else
+    mine.problem, run.k8s[context] = found, nil -- who comes later looks again
+  end
+  mine.ready:set()
+  if not ok then
+    error(found, 0)
+  end
+  return found
 end
 
 -- A secret input may go into a cluster that its `hosts` name: the server's host or the context.

@@ -143,9 +143,10 @@ function M.finish(prepared, asked)
     prepared.inputs,
     prepared.cwd
   )
-  local needs = prepared.loaded.doc.needs
-  if needs and needs.clusters then
-    prepared.graph.clusters = require("pai.run.clusters").planned(needs, prepared.inputs.values)
+  local doc = prepared.loaded.doc
+  if doc.needs and doc.needs.clusters then
+    local planned = require("pai.run.clusters").planned
+    prepared.graph.clusters = planned(doc.needs, prepared.inputs.values, doc.safety)
   end
   prepared.digest = graph.digest(
     prepared.loader.files,

@@ -156,6 +156,87 @@ describe("ctx.k8s", function()
     end
   )
 
+  it_runs(
+    "asks once which cluster it is, however many checks come at once",
+    [[{ name = "many", checks = function(ctx)
+        local list = {}
+        for i = 1, 12 do
+          list[i] = { name = "c" .. i, run = function() return ctx.k8s():version() and true end }
+        end
+        return list
+      end },]],
+    function(pai, script, s, bench)
+      script["GET /version"] = function()
+        return { json = { gitVersion = "v1.31.4", major = "1", minor = "31" } }
+      end
+      script["GET /api/v1/namespaces/kube-system"] = function()
+        require("pai.task").sleep("100ms") -- so that the others come while the first one asks
+        return { kind = "Namespace", metadata = { name = "kube-system", uid = "first" } }
+      end
+      local r = pai({ "run", "./r.lua", "context=scripted", "--run-id", "run-20260101-bbbb" })
+      assert.equal(0, r.code, r.stdout .. r.stderr)
+      assert.equal(1, #support.pick(bench:journal("run-20260101-bbbb"), "cluster"))
+      assert.equal(12, s.count["GET /version"])
+      -- The plan, the run's client, and the recipe itself in its step `look`.
+      assert.equal(3, s.count["GET /api/v1/namespaces/kube-system"])
+    end
+  )
+
+  it_runs(
+    "shares a failure with the checks that waited for it, and looks again later",
+    [[{ name = "many", checks = function(ctx)
+        local list = {}
+        for i = 1, 12 do
+          list[i] = { name = "c" .. i, run = function() return ctx.k8s():version() and true end }
+        end
+        return list
+      end },]],
+    function(pai, script, s)
+      script["GET /version"] = { json = { gitVersion = "v1.31.4", major = "1", minor = "31" } }
+      script["GET /api/v1/namespaces/kube-system"] = function(_, n)
+        require("pai.task").sleep("100ms")
+        if n > 1 then
+          return { status = 401, json = shapes.unauthorized }
+        end
+        return { kind = "Namespace", metadata = { name = "kube-system", uid = "first" } }
+      end
+      local r = pai({ "run", "./r.lua", "context=scripted" })
+      assert.equal(1, r.code)
+      assert.truthy(r.stdout:find("Unauthorized", 1, true), r.stdout)
+      assert.is_nil(s.count["GET /version"])
+      assert.truthy(s.count["GET /api/v1/namespaces/kube-system"] <= 4)
+    end
+  )
+
+  api.it("asks no cluster before a recipe that only observes", routes(), function(s)
+    local bench = support.new()
+    bench:recipe(
+      "o",
+      [[safety = "observes", inputs = { context = { type = "string", doc = "d" } },
+        needs = { clusters = { "@context" } },
+        steps = { { name = "look",
+          checks = function() return { { name = "a", state = "ok" } } end } },
+      ]]
+    )
+    local env = { KUBECONFIG = s.dir .. "/config" }
+    for _, verb in ipairs({ "plan", "run" }) do
+      local r = bench:pai({ verb, "./o.lua", "context=scripted", "--json" }, { env = env })
+      assert.equal(0, r.code, r.stderr)
+    end
+    assert.same({}, s.seen)
+    -- The URL is known all the same: another server of that name is another plan.
+    local plan = bench:pai({ "plan", "./o.lua", "context=scripted", "--json" }, { env = env })
+    plan = json.decode(plan.stdout)
+    assert.equal(s.url, plan.clusters[1].server)
+    s:write_config(nil, '{server: "http://127.0.0.1:1"}')
+    local r = bench:pai({ "run", "./o.lua", "context=scripted", "--plan", plan.digest }, {
+      env = env,
+    })
+    assert.equal(1, r.code)
+    assert.truthy(r.stderr:find("the plan is", 1, true))
+    bench:remove()
+  end)
+
   it("of a cluster that is not there yet does not stop a plan", function()
     local bench = support.new()
     bench:recipe("r", (BODY:gsub("FURTHER", "")))
