@@ -1,5 +1,8 @@
 -- The selection, looked at by itself. Every reason against it is named at once.
-local stages = require("driver.stages")
+local nims_known = require("pai.shared.nims")
+local stages = require("pai.shared.stages")
+
+local NIMS <const> = nims_known.NIMS
 
 local function ok(measured)
   return { state = "ok", measured = measured }
@@ -9,39 +12,21 @@ local function red(measured, hint)
   return { state = "red", measured = measured, hint = hint }
 end
 
-local function sorted(map)
-  local names = {}
-  for name in pairs(map) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
+-- The one backend as a list; none for "none".
+local function backends(inp)
+  return inp.inference ~= "none" and { inp.inference } or {}
 end
 
 local function combination(inp)
-  for _, rule in ipairs(stages.REJECT) do
-    if rule[1] == inp.cluster and rule[2] == inp.inference then
-      return red(
-        ("%s with %s: %s"):format(inp.cluster, inp.inference, rule[3]),
-        "nvcf, nim or none"
-      )
-    end
-  end
-  if inp.inference == "nim" and not inp.gpu then
-    return red("NIM without a GPU", "inference=nvcf, or a cluster with GPUs")
+  local why, hint = stages.rejected(inp.cluster, inp.inference, inp.gpu)
+  if why then
+    return red(("%s with %s: %s"):format(inp.cluster, inp.inference, why), hint)
   end
   return ok(("%s with %s"):format(inp.cluster, inp.inference))
 end
 
--- The components that a selection loads, in the order of the stages.
 local function components(inp)
-  local list = { stages.CLUSTER[inp.cluster], stages.OSMO[inp.cluster] }
-  if inp.cluster == "azure" then
-    table.insert(list, 1, "azure-access")
-  end
-  list[#list + 1] = stages.INFERENCE[inp.inference]
-  list[#list + 1] = "osmo-cli"
-  return ok(table.concat(list, ", "))
+  return ok(table.concat(stages.components(inp.cluster, backends(inp)), ", "))
 end
 
 local function osmo(inp)
@@ -53,31 +38,24 @@ local function osmo(inp)
 end
 
 local function nims(inp)
+  local known = table.concat(nims_known.names(), ", ")
   if inp.inference ~= "nim" then
     return { state = "skipped", measured = "inference=" .. inp.inference }
   elseif #inp.nims == 0 then
-    return red("none named", "nims=NAME,...: of " .. table.concat(sorted(stages.NIMS), ", "))
+    return red("none named", "nims=NAME,...: of " .. known)
   end
   local odd = {}
   for _, name in ipairs(inp.nims) do
-    if not stages.NIMS[name] then
-      odd[#odd + 1] = name
-    end
+    odd[#odd + 1] = not NIMS[name] and name or nil
   end
   if #odd > 0 then
-    local known = table.concat(sorted(stages.NIMS), ", ")
     return red("unknown: " .. table.concat(odd, ", "), "there are " .. known)
   end
   return ok(table.concat(inp.nims, ", "))
 end
 
 local function capabilities(inp)
-  local can, missing = stages.capabilities(inp), {}
-  for _, wanted in ipairs(inp.capabilities) do
-    if not can[wanted] then
-      missing[#missing + 1] = wanted
-    end
-  end
+  local missing = stages.missing(inp.capabilities, backends(inp), inp.nims)
   if #missing > 0 then
     local list = table.concat(missing, ", ")
     return red(("%s can't: %s"):format(inp.inference, list), "another backend, or another workload")
@@ -88,7 +66,7 @@ end
 local function gpus(inp)
   local sum, most = 0, 0
   for _, name in ipairs(inp.inference == "nim" and inp.nims or {}) do
-    local one = stages.NIMS[name] and stages.NIMS[name].gpus or 0
+    local one = NIMS[name] and NIMS[name].gpus or 0
     sum, most = sum + one, math.max(most, one)
   end
   local measured = ("%d GPUs, %d on one node"):format(sum, most)
@@ -109,7 +87,7 @@ end
 local function token(inp)
   local names = {}
   for _, name in ipairs(inp.inference == "nim" and inp.nims or {}) do
-    if stages.NIMS[name] and stages.NIMS[name].hf then
+    if NIMS[name] and NIMS[name].token then
       names[#names + 1] = name
     end
   end
@@ -127,7 +105,7 @@ local function storage(inp)
     return { state = "skipped", measured = "not given" }
   end
   local scheme = inp.storage:match("^(%a[%w+.-]*)://")
-  local wanted = inp.cluster == "azure" and "azure" or "s3"
+  local wanted = stages.scheme(inp.cluster)
   if scheme ~= wanted then
     return red(inp.storage, ("%s://... on %s"):format(wanted, inp.cluster))
   end
@@ -140,7 +118,7 @@ local function spot(inp)
   elseif not inp.spot_tolerated then
     return red(
       "a Spot pool, and pods that do not tolerate it",
-      "tolerate kubernetes.azure.com/scalesetpriority, or priority Regular"
+      ("tolerate %s, or priority Regular"):format(stages.SPOT)
     )
   end
   return ok("tolerated")

@@ -1,5 +1,7 @@
--- Every NIM that can be deployed, and the versions, with the date at which they held. Sizes are
--- those that the models were seen to need; what an entry does not say is common (objects.lua).
+-- What the actions share: versions with the date at which they held, names, and the NIMs
+-- (lua/pai/shared/nims.lua, which other recipes read too).
+local nims = require("pai.shared.nims")
+
 local M = {}
 
 M.LOCK = {
@@ -8,7 +10,6 @@ M.LOCK = {
   repo = "https://helm.ngc.nvidia.com/nvidia",
   operator = "3.1.0",
   helm = "3.0.0",
-  model_free = "nvcr.io/nim/nvidia/model-free-nim:2.0.2",
   -- huggingface_hub has no release pinned upstream; hf_transfer comes with the extra.
   downloader = "python:3.11-slim",
   hub = "huggingface_hub[cli,hf_transfer]>=0.34,<1",
@@ -18,143 +19,8 @@ M.OPERATOR_NAMESPACE = "nim-operator"
 M.NAMESPACE = "osmo-nims"
 M.API = "apps.nvidia.com/v1alpha1"
 M.PORT = 8000
-
----@class nim.Entry
----@field image string
----@field gpus integer
----@field memory string
----@field storage string
----@field vram string for people
----@field capabilities string[]
----@field hf string? repository at Hugging Face that a Job downloads before
----@field env table<string, string>?
----@field ngc_env boolean? it wants NGC_API_KEY in its environment
----@field own table? what is unlike all others
----@field ready string path that answers 200 when it is up
----@field failures integer of the startup probe, 30 s each
-
-local READY <const> = "/v1/health/ready"
-
--- Several fields of a video request are bounded: vLLM 0.18.0 mistakes timestamps, and a video is
--- cut to 8 frames. On two GPUs of 80 GB drop both limits, and ask 2 GPUs and 180Gi.
-local VIDEO <const> = {
-  VLLM_ENABLE_EXPERT_PARALLEL = "1",
-  NIM_DISABLE_CUDA_GRAPH = "true", -- capturing runs out of memory on one card of 96 GB
-  NIM_MAX_MODEL_LEN = "131072", -- 262K would need 24 GB beside 58 GB of weights
-  NVIDIA_DRIVER_CAPABILITIES = "compute,utility,video", -- video input needs libnvidia-encode
-  NIM_MAX_VIDEOS_PER_PROMPT = "1",
-  NIM_MEDIA_IO_KWARGS = '{"video":{"num_frames":8}}',
-  NIM_MM_PROCESSOR_KWARGS = '{"videos_kwargs":{"min_pixels":1568,"max_pixels":262144}}',
-}
-
----@type table<string, nim.Entry>
-M.NIMS = {
-  ["cosmos-predict"] = {
-    image = "nvcr.io/nim/nvidia/cosmos-predict1-7b-video2world:1.0.0",
-    gpus = 1,
-    memory = "96Gi", -- 48Gi was killed for memory, exit code 137
-    storage = "100Gi",
-    vram = "48 GB",
-    capabilities = { "video-world-model", "video-generation" },
-    ngc_env = true,
-    -- A library takes the parent of the cache for its temporary files; that of the default is /.
-    env = { NIM_CACHE_PATH = "/model-store/cache" },
-  },
-  ["cosmos-reason"] = {
-    image = "nvcr.io/nim/nvidia/cosmos-reason2-8b:1.7.0",
-    gpus = 1,
-    memory = "48Gi",
-    storage = "50Gi",
-    vram = "16 GB",
-    capabilities = { "vlm", "spatial-reasoning", "video-qa" },
-    ngc_env = true,
-  },
-  ["cosmos-transfer"] = {
-    image = "nvcr.io/nim/nvidia/cosmos-transfer2.5-2b:1.0.0",
-    gpus = 1,
-    memory = "96Gi",
-    storage = "150Gi",
-    vram = "56 GB",
-    capabilities = { "video-style-transfer" }, -- warms up for about 20 minutes
-    ngc_env = true,
-  },
-  ["qwen-image-edit"] = {
-    image = "nvcr.io/nim/qwen/qwen-image-edit:1.0.0-variant",
-    gpus = 1,
-    memory = "128Gi",
-    storage = "120Gi",
-    vram = "80 GB",
-    capabilities = { "image-edit" },
-    env = {
-      NIM_MODEL_VERSION = "qwen-image-edit-2511",
-      NIM_SERVED_MODEL_NAME = "qwen/qwen-image-edit-2511",
-    },
-  },
-  ["qwen-image-edit-nvpcb-ovsl2sl"] = {
-    image = "vllm/vllm-omni:v0.20.0",
-    gpus = 1,
-    memory = "128Gi",
-    storage = "150Gi",
-    vram = "one GPU",
-    capabilities = { "image-edit" },
-    ready = "/v1/models",
-    own = {
-      serve = "nvidia/Qwen-Image-Edit-NVPCB-OVSL2SL",
-      ephemeral = "50Gi",
-      shared_memory = "32Gi",
-    },
-  },
-  ["qwen25-14b"] = {
-    gpus = 1,
-    memory = "48Gi",
-    storage = "50Gi",
-    vram = "28 GB",
-    capabilities = { "text-llm", "chat" },
-    hf = "Qwen/Qwen2.5-14B-Instruct",
-  },
-  ["qwen3-235b"] = {
-    gpus = 8,
-    memory = "512Gi",
-    storage = "600Gi", -- the files are about 470 GB
-    vram = "8 x H100 80 GB",
-    capabilities = { "text-llm", "chat" },
-    hf = "Qwen/Qwen3-235B-A22B",
-    failures = 180,
-    download_env = { HF_HUB_DISABLE_XET = "1", HF_XET_DISABLE = "1" },
-    env = {
-      NIM_TENSOR_PARALLEL_SIZE = "8",
-      VLLM_ENABLE_EXPERT_PARALLEL = "1",
-      NIM_DISABLE_CUDA_GRAPH = "true",
-      NIM_MAX_MODEL_LEN = "32768",
-    },
-  },
-  ["qwen3-vl"] = {
-    gpus = 1,
-    memory = "96Gi",
-    storage = "100Gi", -- the weights are about 60 GB
-    vram = "58 GB",
-    capabilities = { "vlm", "video-qa", "chat" },
-    hf = "Qwen/Qwen3-VL-30B-A3B-Instruct",
-    env = VIDEO,
-  },
-}
-
-for _, entry in pairs(M.NIMS) do
-  entry.image = entry.image or M.LOCK.model_free
-  entry.ready = entry.ready or READY
-  entry.failures = entry.failures or 120
-end
-
----The names, sorted.
----@return string[]
-function M.names()
-  local list = {}
-  for name in pairs(M.NIMS) do
-    list[#list + 1] = name
-  end
-  table.sort(list)
-  return list
-end
+M.NIMS = nims.NIMS
+M.names = nims.names
 
 ---How long a NIM may take to start: an initial 60 s, then its probe's failures; in minutes.
 ---@param entry nim.Entry

@@ -1,4 +1,5 @@
 -- What the workload refers to, and what the file of `config` says, read once before anything runs.
+local stages = require("pai.shared.stages")
 local targets = require("setup.targets")
 
 local M = {}
@@ -51,20 +52,20 @@ end
 
 -- MinIO of MicroK8s is s3://, Azure's storage is azure://, and az:// is none that OSMO's SDK reads.
 local function storage(inp, found)
-  local wrong = { az = "write azure://ACCOUNT/CONTAINER" }
-  if inp.cluster ~= "azure" then
+  local wrong, scheme = { az = "write azure://ACCOUNT/CONTAINER" }, stages.scheme(inp.cluster)
+  if scheme == "s3" then
     wrong.azure = "the storage of this cluster is MinIO: write s3://BUCKET"
   else
     wrong.s3 = "the storage of this cluster is Azure's: write azure://ACCOUNT/CONTAINER"
   end
   local checks = {}
-  for _, scheme in ipairs(found.storage or {}) do
+  for _, found_one in ipairs(found.storage or {}) do
     checks[#checks + 1] = {
-      name = "storage " .. scheme .. "://",
-      state = wrong[scheme] and "red" or "ok",
+      name = "storage " .. found_one .. "://",
+      state = wrong[found_one] and "red" or "ok",
       measured = "the workflow refers to it",
-      expected = inp.cluster ~= "azure" and "s3://" or "azure://",
-      hint = wrong[scheme],
+      expected = scheme .. "://",
+      hint = wrong[found_one],
     }
   end
   return checks

@@ -1,42 +1,13 @@
--- Which components a choice of targets comes to, and which choices make no sense. All of it is
--- known before anything is loaded or asked.
+-- Which choices of targets make no sense, and which components the others come to. What goes with
+-- what is data that the component driver reads too (lua/pai/shared/stages.lua).
+local stages = require("pai.shared.stages")
+
 local M = {}
 
-M.CLUSTERS = { microk8s = "cluster-microk8s", azure = "cluster-azure", onprem = "cluster-onprem" }
-M.OSMO = { microk8s = "osmo-k8s", azure = "osmo-azure", onprem = "osmo-k8s" }
-M.INFERENCE = {
-  nim = "inference-nim-operator",
-  nvcf = "inference-nvcf",
-  foundry = "inference-azure",
-}
-M.CLI = "osmo-cli"
-M.ACCESS = "azure-access"
-M.LOGIN = "openclaw-azure-login"
-
--- What a backend's catalogue can do. NVCF: the functions that upstream's runbook names.
-local CAPABILITIES <const> = {
-  nim = {
-    "text-llm",
-    "chat",
-    "vlm",
-    "video-qa",
-    "spatial-reasoning",
-    "image-edit",
-    "video-style-transfer",
-    "video-world-model",
-    "video-generation",
-  },
-  nvcf = {
-    "text-llm",
-    "chat",
-    "vlm",
-    "video-qa",
-    "video-style-transfer",
-    "video-world-model",
-    "video-generation",
-  },
-  foundry = { "text-llm", "chat", "reasoning", "vlm", "image-qa" },
-}
+M.CLUSTERS = stages.CLUSTERS
+M.OSMO = stages.OSMO
+M.INFERENCE = stages.INFERENCE
+M.LOGIN = stages.LOGIN
 
 ---The inference backends that were chosen, without "none".
 ---@param inp table
@@ -77,30 +48,21 @@ local function inference(inp)
     return "no backend is chosen", "inference=nim, nvcf, foundry or none"
   elseif has(given, "none") and #backends > 0 then
     return "none and " .. table.concat(backends, ", ") .. " at once", "choose one of them"
-  elseif inp.cluster ~= "azure" and has(backends, "foundry") then
-    return ("Azure AI Foundry needs Azure identities, which cluster=%s does not have"):format(
-      inp.cluster
-    ),
-      "inference=nvcf or inference=nim, or cluster=azure"
-  elseif not inp.gpu and has(backends, "nim") then
-    return "a cluster without a GPU can't run a NIM", "gpu=true, or inference=nvcf"
+  end
+  for _, backend in ipairs(backends) do
+    local why, hint = stages.rejected(inp.cluster, backend, inp.gpu)
+    if why then
+      return why, hint
+    end
   end
 end
 
 local function capabilities(inp)
-  local missing = {}
-  for _, wanted in ipairs(inp.capabilities or {}) do
-    local there = false
-    for _, backend in ipairs(M.backends(inp)) do
-      there = there or has(CAPABILITIES[backend], wanted)
-    end
-    if not there then
-      missing[#missing + 1] = wanted
-    end
-  end
+  local backends = M.backends(inp)
+  local missing = stages.missing(inp.capabilities or {}, backends)
   return #missing > 0
       and ("%s can't do %s"):format(
-        #M.backends(inp) > 0 and table.concat(M.backends(inp), ", ") or "no inference",
+        #backends > 0 and table.concat(backends, ", ") or "no inference",
         table.concat(missing, ", ")
       )
     or nil
@@ -113,7 +75,7 @@ local function spot(inp)
     return "Spot nodes are Azure's"
   end
   for _, text in ipairs(inp.tolerations or {}) do
-    if text:find("^kubernetes%.azure%.com/scalesetpriority") then
+    if text:sub(1, #stages.SPOT) == stages.SPOT then
       return nil
     end
   end
@@ -153,7 +115,7 @@ function M.checks(inp)
       "spot",
       tainted,
       inp.spot and "tolerated" or "no Spot nodes",
-      "tolerations=kubernetes.azure.com/scalesetpriority=spot:NoSchedule"
+      ("tolerations=%s=spot:NoSchedule"):format(stages.SPOT)
     ),
     check(
       "workload",
@@ -187,20 +149,7 @@ end
 ---@param inp table
 ---@return string[]
 function M.components(inp)
-  local list = {}
-  if inp.cluster == "azure" then
-    if inp.chat_only then
-      list[1] = M.LOGIN
-    end
-    list[#list + 1] = M.ACCESS
-  end
-  list[#list + 1] = M.CLUSTERS[inp.cluster]
-  list[#list + 1] = M.OSMO[inp.cluster]
-  for _, backend in ipairs(M.backends(inp)) do
-    list[#list + 1] = M.INFERENCE[backend]
-  end
-  list[#list + 1] = M.CLI
-  return list
+  return stages.components(inp.cluster, M.backends(inp), inp.chat_only)
 end
 
 return M

@@ -131,25 +131,42 @@ function Loader:chunk(file, require_fn)
   return nil, self:problem_of(value, shown)
 end
 
--- `require` for one recipe: only NAME.module in the folder beside it, each loaded once.
+-- What pai itself declares for several recipes and components to share: no more than data and pure
+-- functions, and loaded into the same environment as they are.
+local SHARED <const> = "pai.shared"
+
+-- `require` for one recipe: NAME.module in the folder beside it, or one of pai.shared; each is
+-- loaded once.
 function Loader:require_for(stem, base)
   local loaded, loading = {}, {}
-  local function require_fn(name)
+  local require_fn, shared_fn
+
+  -- Where a module is looked for, the folder that it has to lie in, and whether it is shared.
+  local function place(name, from_shared)
+    if name:sub(1, #SHARED + 1) == SHARED .. "." then
+      local root = require("pai").root .. "/lua"
+      return root, root .. "/" .. SHARED:gsub("%.", "/"), true
+    elseif not from_shared and name:match("^[^.]+") == stem then
+      return base, base .. "/" .. stem, false
+    end
+  end
+
+  local function load(name, from_shared)
     if type(name) ~= "string" or not name:find("^[%w_-]+[%w_.-]*$") or name:find("..", 1, true) then
       error("require takes the name of a module, such as '" .. stem .. ".graph'", 2)
     end
-    if loaded[name] ~= nil then
-      return loaded[name]
-    end
-    if name:match("^[^.]+") ~= stem then
+    local root, folder, is_shared = place(name, from_shared)
+    if not root then
       local message = "a recipe requires modules of its own folder only: '%s.…', not '%s'"
       error(message:format(stem, name), 2)
+    elseif loaded[name] ~= nil then
+      return loaded[name]
     end
     if loading[name] then
       error(("module '%s' requires itself"):format(name), 2)
     end
-    local path = base .. "/" .. name:gsub("%.", "/") .. ".lua"
-    if not fs.under(path, { base .. "/" .. stem }) then
+    local path = root .. "/" .. name:gsub("%.", "/") .. ".lua"
+    if not fs.under(path, { folder }) then
       error(("module '%s' is outside of the recipe's folder"):format(name), 2)
     end
     local file, e = self:read(path)
@@ -157,13 +174,21 @@ function Loader:require_for(stem, base)
       error(("module '%s': %s"):format(name, e.message), 2)
     end
     loading[name] = true
-    local value, p = self:chunk(file, require_fn)
+    local value, p = self:chunk(file, is_shared and shared_fn or require_fn)
     loading[name] = nil
     if p then
       error(("%s:%d: %s"):format(p.file, p.line, p.message), 0)
     end
     loaded[name] = value == nil and true or value
     return loaded[name]
+  end
+
+  function require_fn(name)
+    return load(name, false)
+  end
+  -- What is shared knows no recipe.
+  function shared_fn(name)
+    return load(name, true)
   end
   return require_fn
 end

@@ -76,8 +76,8 @@ describe("driver and osmo-cli", function()
 
   it("refuses what can't, with every reason at once", function()
     for _, case in ipairs({
-      { "cluster=microk8s inference=foundry", "combination", "Foundry needs identities" },
-      { "cluster=onprem inference=foundry", "combination", "Foundry needs identities" },
+      { "cluster=microk8s inference=foundry", "combination", "needs Azure identities" },
+      { "cluster=onprem inference=foundry", "combination", "needs Azure identities" },
       { "cluster=microk8s inference=nim gpu=false nims=qwen3-vl", "combination", "without a GPU" },
       { "cluster=azure inference=none osmo=osmo-k8s", "OSMO", "osmo-k8s on azure" },
       { "cluster=azure inference=nim", "NIM services", "none named" },

@@ -85,6 +85,30 @@ describe("the loader", function()
     assert.are.same({ "r.lua", "r/graph.lua", "r/deep/er.lua" }, names)
   end)
 
+  it("requires what pai declares for all, in the same environment, and records it", function()
+    local head = 'local s = require("pai.shared.stages")\nassert(s.OSMO.azure == "osmo-azure")\n'
+    bench:recipe("r", BODY, head .. 'assert(require("pai.shared.nims").NIMS["qwen3-vl"])')
+    local loaded, message, one = load("r.lua")
+    assert.is_nil(message)
+    assert.are.equal("r", loaded.name)
+    local names = {}
+    for i, file in ipairs(one.files) do
+      names[i] = file.path:match("[^/]+/[^/]+$")
+    end
+    assert.are.same({ "shared/stages.lua", "shared/nims.lua" }, { names[2], names[3] })
+    -- Each of them is no more than data and functions: nothing of pai's is in its reach.
+    for _, name in ipairs(fs.list(pai.root .. "/lua/pai/shared")) do
+      local module = name:match("^(%w+)%.lua$")
+      assert.is_nil(
+        said(('assert(type(require("pai.shared.%s")) == "table")'):format(module)),
+        module
+      )
+    end
+    bench:write("r/x.lua", "return 1\n")
+    assert.is_truthy(said('require("pai.shared.none")'):find("pai.shared.none", 1, true))
+    assert.is_truthy(said('require("pai.shared")'):find("of its own folder only", 1, true))
+  end)
+
   it("requires nothing else", function()
     bench:write("other/x.lua", "return 1\n")
     assert.is_truthy(said('require("other.x")'):find("of its own folder only", 1, true))
