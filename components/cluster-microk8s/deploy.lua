@@ -84,7 +84,15 @@ return {
   end,
   steps = {
     {
+      name = "preflight",
+      use = "cluster-microk8s.preflight",
+      with = function(inp)
+        return inp
+      end,
+    },
+    {
       name = "install",
+      after = { "preflight" },
       timeout = "20m",
       done = function(ctx)
         local there = ctx.tools.snap.installed("microk8s")

@@ -1,4 +1,6 @@
 -- OSMO on the AKS of cluster-azure, with its managed database, cache and storage.
+local osmo = require("pai.shared.osmo")
+
 return {
   api = 1,
   name = "osmo-azure",
@@ -32,40 +34,10 @@ database does not answer         the log of the Job osmo-db-ops in osmo-minimal
 image pull 401 or 403            the NGC key's organisation; deploy again after a change
 Value 1.0 too high for CPU       each task's osmo-ctrl takes 1 CPU; lower it in values=FILE
 ]],
-  inputs = {
+  inputs = osmo.inputs({
     subscription = { type = "string", optional = true, doc = "Id or name of the subscription." },
     dir = { type = "path", default = "infra/cluster-azure", doc = "State of cluster-azure." },
-    context = { type = "string", doc = "The cluster, by its context in the kubeconfig." },
     kubeconfig = { type = "path", default = "~/.kube/config", doc = "Where that context is." },
-    gpu = { type = "boolean", default = true, doc = "Tasks may ask for GPUs." },
-    port = {
-      type = "integer",
-      default = 9000,
-      min = 1024,
-      max = 65535,
-      doc = "Port of this machine that leads to the gateway.",
-    },
-    ngc = {
-      type = "secret",
-      env = "NGC_API_KEY",
-      optional = true,
-      hosts = { "@context", "nvcr.io", "helm.ngc.nvidia.com" },
-      bins = { "helm" },
-      doc = "Organisation key of NGC, for images and charts.",
-    },
-    values = { type = "path", optional = true, doc = "Values of the service chart, over ours." },
-    scheduler = {
-      type = "enum",
-      values = { "auto", "existing" },
-      default = "auto",
-      doc = "existing: the cluster has a scheduler that serves podgroups, leave it alone.",
-    },
-    mek = { type = "path", optional = true, doc = "Master key that teardown exported." },
-    url = {
-      type = "string",
-      optional = true,
-      doc = "URL of the gateway; then no port-forward is started.",
-    },
-  },
+  }),
   needs = { bins = { "az", "terraform", "helm" }, clusters = { "@context" } },
 }

@@ -1,4 +1,5 @@
 -- Each step asks first whether it is done, so that a second run changes nothing.
+local osmo = require("pai.shared.osmo")
 local plan = require("osmo-azure.plan")
 
 local function preflight_inputs(inp)
@@ -13,38 +14,18 @@ local function preflight_inputs(inp)
   }
 end
 
-local function release(which, after)
-  return {
-    name = which,
-    after = after,
-    timeout = "30m",
-    done = function(ctx, inp, got)
-      local conf = plan.conf(ctx, inp, got.outputs)
-      return ctx.osmo_deploy.release_ready(conf, which) and {} or nil
-    end,
-    run = function(ctx, inp, got)
-      local made = ctx.osmo_deploy.release(plan.conf(ctx, inp, got.outputs), which)
-      return { status = made.status, revision = made.revision }
-    end,
-  }
+-- The plain outputs tell where everything is; passwords are opened where they are needed.
+local function conf(ctx, inp, got)
+  return plan.conf(ctx, inp, got.outputs)
 end
 
-local function smoke(which, after)
-  return {
-    name = "smoke-" .. which,
-    after = after,
-    timeout = "30m",
-    when = which == "gpu" and function(inp)
-      return inp.gpu, "gpu=false"
-    end or nil,
-    done = function(ctx, inp, got)
-      local conf = plan.conf(ctx, inp, got.outputs)
-      return ctx.osmo_deploy.smoke_ready(conf, plan.url(inp), which)
-    end,
-    run = function(ctx, inp)
-      return ctx.osmo_deploy.smoke(plan.url(inp), which)
-    end,
-  }
+local function cluster(ctx, inp, got)
+  local list = osmo.cluster(ctx, inp, conf(ctx, inp, got))
+  table.insert(list, 1, plan.same_cluster(ctx, inp, got.outputs))
+  if inp.gpu then
+    list[#list + 1] = ctx.check.kube.gpus(inp.context)
+  end
+  return list
 end
 
 return {
@@ -55,7 +36,7 @@ return {
   locks = function(inp)
     return { "kube:" .. inp.context }
   end,
-  steps = {
+  steps = osmo.releases({
     { name = "preflight", use = "osmo-azure.preflight", with = preflight_inputs },
     {
       name = "outputs",
@@ -71,72 +52,21 @@ return {
         return ctx.tools.terraform.outputs(inp.dir, plan.PLAIN)
       end,
     },
-    {
-      name = "cluster",
-      after = { "outputs" },
-      timeout = "5m",
-      checks = function(ctx, inp, got)
-        local kube = ctx.check.kube
-        local list = {
-          plan.same_cluster(ctx, inp, got.outputs),
-          kube.version(inp.context, { minimum = ctx.osmo_deploy.LOCK.kubernetes }),
-          kube.nodes_ready(inp.context),
-          kube.default_class(inp.context),
-          {
-            name = "scheduler",
-            expected = "KAI, or none yet",
-            hint = "pass scheduler=existing if it serves podgroups, else remove what is left of it",
-            run = function()
-              local conf = plan.conf(ctx, inp, got.outputs)
-              local decision, why = ctx.osmo_deploy.scheduler(conf, inp.scheduler)
-              return { state = decision and "ok" or "red", measured = decision or why }
-            end,
-          },
-        }
-        if inp.gpu then
-          list[#list + 1] = kube.gpus(inp.context)
-        end
-        return list
-      end,
-    },
-    {
-      name = "namespaces",
-      after = { "cluster" },
-      timeout = "15m",
-      done = function(ctx, inp, got)
-        return ctx.osmo_deploy.namespaces_ready(plan.conf(ctx, inp, got.outputs)) and {} or nil
-      end,
-      run = function(ctx, inp, got)
-        ctx.osmo_deploy.namespaces(plan.conf(ctx, inp, got.outputs))
-        return {}
-      end,
-    },
-    {
-      name = "scheduler",
-      after = { "cluster" },
-      timeout = "15m",
-      done = function(ctx, inp, got)
-        local conf = plan.conf(ctx, inp, got.outputs)
-        local decision = ctx.osmo_deploy.scheduler(conf, inp.scheduler)
-        return decision ~= "install" and { scheduler = decision } or nil
-      end,
-      run = function(ctx, inp, got)
-        ctx.osmo_deploy.install_scheduler(plan.conf(ctx, inp, got.outputs))
-        return { scheduler = "install" }
-      end,
-    },
+    { name = "cluster", after = { "outputs" }, timeout = "5m", checks = cluster },
+    osmo.simple({ name = "namespaces", after = { "cluster" }, timeout = "15m" }, conf),
+    osmo.scheduler(conf),
     {
       -- Only for a key that is to be made: where it is, nobody asks the database.
       name = "database",
       after = { "namespaces" },
       timeout = "10m",
       done = function(ctx, inp, got)
-        local conf = plan.conf(ctx, inp, got.outputs)
-        return (inp.mek or ctx.osmo_deploy.has_mek(conf)) and { asked = false, tables = 0 } or nil
+        local known = inp.mek or ctx.osmo_deploy.has_mek(conf(ctx, inp, got))
+        return known and { asked = false, tables = 0 } or nil
       end,
       run = function(ctx, inp, got)
-        local conf = plan.opened(ctx, inp, got.outputs)
-        return { asked = true, tables = ctx.osmo_deploy.database_tables(conf) }
+        local opened = plan.opened(ctx, inp, got.outputs)
+        return { asked = true, tables = ctx.osmo_deploy.database_tables(opened) }
       end,
     },
     {
@@ -147,9 +77,9 @@ return {
         return ctx.osmo_deploy.secrets_ready(plan.opened(ctx, inp, got.outputs)) and {} or nil
       end,
       run = function(ctx, inp, got)
-        local conf = plan.opened(ctx, inp, got.outputs)
-        conf.database_has_data = got.database.tables > 0
-        ctx.osmo_deploy.secrets(conf)
+        local opened = plan.opened(ctx, inp, got.outputs)
+        opened.database_has_data = got.database.tables > 0
+        ctx.osmo_deploy.secrets(opened)
         return {}
       end,
     },
@@ -159,50 +89,13 @@ return {
       timeout = "5m",
       done = function(ctx, inp, got)
         local given = plan.storage(ctx, inp, got.outputs)
-        return ctx.osmo_deploy.azure_blob_ready(plan.conf(ctx, inp, got.outputs), given) and {}
-          or nil
+        return ctx.osmo_deploy.azure_blob_ready(conf(ctx, inp, got), given) and {} or nil
       end,
       run = function(ctx, inp, got)
-        local given = plan.storage(ctx, inp, got.outputs)
-        ctx.osmo_deploy.azure_blob(plan.conf(ctx, inp, got.outputs), given)
+        ctx.osmo_deploy.azure_blob(conf(ctx, inp, got), plan.storage(ctx, inp, got.outputs))
         return {}
       end,
     },
-    release("service", { "secrets", "storage", "scheduler" }),
-    release("operator", { "service" }),
-    {
-      name = "gate",
-      after = { "operator" },
-      timeout = "10m",
-      verify = function(ctx, inp, got)
-        return ctx.osmo_deploy.checks(plan.conf(ctx, inp, got.outputs))
-      end,
-    },
-    {
-      name = "forward",
-      after = { "gate" },
-      timeout = "10m",
-      when = function(inp)
-        return inp.url == nil, "url is given"
-      end,
-      done = function(ctx, inp, got)
-        local conf = plan.conf(ctx, inp, got.outputs)
-        return ctx.osmo_deploy.forward_ready(conf) and { port = conf.port } or nil
-      end,
-      run = function(ctx, inp, got)
-        return { port = ctx.osmo_deploy.forward(plan.conf(ctx, inp, got.outputs)).port }
-      end,
-    },
-    {
-      name = "answers",
-      after = { "forward" },
-      timeout = "5m",
-      verify = function(ctx, inp)
-        return ctx.osmo_deploy.smoke_checks(plan.url(inp))
-      end,
-    },
-    smoke("hello", { "answers" }),
-    smoke("gpu", { "smoke-hello" }),
-  },
+  }, { "secrets", "storage", "scheduler" }, conf),
   examples = { "pai deploy osmo-azure subscription=robots context=aks-nvpai-dev" },
 }

@@ -1,4 +1,6 @@
 -- What the actions share: the outputs of cluster-azure as a configuration of OSMO.
+local osmo = require("pai.shared.osmo")
+
 local M = {}
 
 ---Oldest tools that all of this was tried with, as of 2026-08-21.
@@ -36,24 +38,16 @@ M.SECRET = { "pg_admin_password", "redis_primary_key", "storage_account_key" }
 ---@param out table the plain outputs
 ---@return pai.osmo_deploy.Conf
 function M.conf(ctx, inp, out)
-  return {
-    context = inp.context,
-    kubeconfig = inp.kubeconfig,
-    namespaces = ctx.osmo_deploy.NAMESPACES,
-    ngc = inp.ngc,
-    gpu = inp.gpu,
-    storage = { base_url = ctx.osmo_deploy.azure_url(out.storage_account) },
-    db = {
-      host = out.pg_fqdn,
-      port = 5432,
-      user = out.pg_admin_user,
-      name = out.pg_database,
-    },
-    redis = { host = out.redis_hostname, port = math.tointeger(tonumber(out.redis_port)) },
-    values = inp.values and ctx.yaml.decode(ctx.read(inp.values)),
-    port = inp.port,
-    mek_file = inp.mek,
+  local conf = osmo.conf(ctx, inp)
+  conf.storage = { base_url = ctx.osmo_deploy.azure_url(out.storage_account) }
+  conf.db = {
+    host = out.pg_fqdn,
+    port = 5432,
+    user = out.pg_admin_user,
+    name = out.pg_database,
   }
+  conf.redis = { host = out.redis_hostname, port = math.tointeger(tonumber(out.redis_port)) }
+  return conf
 end
 
 ---The same with the passwords, which come from the state each time: a handle is in no result.
@@ -129,12 +123,6 @@ function M.same_cluster(ctx, inp, out)
       return { state = here and "ok" or "red", measured = server }
     end,
   }
-end
-
----@param inp table
----@return string
-function M.url(inp)
-  return inp.url or ("http://localhost:%d"):format(inp.port)
 end
 
 return M

@@ -1,4 +1,5 @@
 -- Nothing here asks the cluster: a preflight comes before it is made.
+local osmo = require("pai.shared.osmo")
 local plan = require("osmo-azure.plan")
 
 local LOCK <const> = plan.LOCK
@@ -23,44 +24,6 @@ local function outputs(ctx, inp)
   }
 end
 
-local function private_file(ctx, name, path)
-  return {
-    name = name,
-    expected = "a file for its owner only",
-    hint = "chmod 600; it is what `pai teardown osmo-azure` exported",
-    run = function()
-      local st = path and ctx.fs.stat(path)
-      if not path then
-        return { state = "skipped", measured = "not given" }
-      elseif not st then
-        return { state = "red", measured = "no file " .. path }
-      end
-      local private = st.mode & 63 == 0 -- 0077
-      return { state = private and "ok" or "red", measured = ("mode %o"):format(st.mode & 511) }
-    end,
-  }
-end
-
-local function values(ctx, inp)
-  return {
-    name = "values",
-    expected = "a YAML map",
-    hint = "look at the line that is named",
-    run = function()
-      if not inp.values then
-        return { state = "skipped", measured = "not given" }
-      elseif not ctx.fs.exists(inp.values) then
-        return { state = "red", measured = "no file " .. inp.values }
-      end
-      local ok, doc = pcall(ctx.yaml.decode, ctx.read(inp.values))
-      if not ok then
-        return { state = "red", measured = tostring(doc) }
-      end
-      return { state = type(doc) == "table" and #doc == 0 and "ok" or "red", measured = inp.values }
-    end,
-  }
-end
-
 return {
   summary = "Looks whether OSMO can be deployed on the AKS of cluster-azure; asks no cluster.",
   safety = "observes",
@@ -72,18 +35,17 @@ return {
       name = "machine",
       checks = function(ctx, inp)
         local checks = ctx.tools.az.checks({ subscription = inp.subscription })
-        local list = {
+        local list = osmo.machine(ctx, inp, "osmo-azure")
+        for _, one in ipairs({
           ctx.check.version("az", LOCK.az),
           ctx.check.version("terraform", LOCK.terraform, { below = LOCK.terraform_below }),
-          ctx.check.version("helm", ctx.osmo_deploy.LOCK.helm),
           checks.login(),
           checks.subscription(),
           checks.providers(plan.PROVIDERS),
           outputs(ctx, inp),
-          ctx.check.secret("ngc"),
-          values(ctx, inp),
-          private_file(ctx, "master key", inp.mek),
-        }
+        }) do
+          list[#list + 1] = one
+        end
         for _, name in ipairs({ "kubectl", "git", "awk" }) do
           list[#list + 1] = { name = name, state = "skipped", measured = "not needed" }
         end

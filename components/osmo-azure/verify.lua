@@ -1,3 +1,4 @@
+local osmo = require("pai.shared.osmo")
 local plan = require("osmo-azure.plan")
 
 return {
@@ -14,11 +15,6 @@ return {
         return list
       end,
     },
-    {
-      name = "service",
-      checks = function(ctx, inp)
-        return ctx.osmo_deploy.smoke_checks(plan.url(inp))
-      end,
-    },
+    osmo.service(),
   },
 }

@@ -1,4 +1,6 @@
 -- OSMO, minimal, in a Kubernetes cluster that is there: its database, queue and storage run in it.
+local osmo = require("pai.shared.osmo")
+
 return {
   api = 1,
   name = "osmo-k8s",
@@ -39,38 +41,8 @@ image pull 401 or 403        the NGC key's organisation; deploy again after a ch
 pool OFFLINE                 pods of osmo-operator: its token must be that of osmo-minimal
 Value 1.0 too high for CPU   each task's osmo-ctrl takes 1 CPU; lower it in values=FILE
 ]],
-  inputs = {
-    context = { type = "string", doc = "The cluster, by its context in the kubeconfig." },
+  inputs = osmo.inputs({
     kubeconfig = { type = "path", optional = true, doc = "Default: KUBECONFIG, ~/.kube/config." },
-    gpu = { type = "boolean", default = true, doc = "Tasks may ask for GPUs." },
-    port = {
-      type = "integer",
-      default = 9000,
-      min = 1024,
-      max = 65535,
-      doc = "Port of this machine that leads to the gateway.",
-    },
-    ngc = {
-      type = "secret",
-      env = "NGC_API_KEY",
-      optional = true,
-      hosts = { "@context", "nvcr.io", "helm.ngc.nvidia.com" },
-      bins = { "helm" },
-      doc = "Organisation key of NGC, for images and charts.",
-    },
-    values = { type = "path", optional = true, doc = "Values of the service chart, over ours." },
-    scheduler = {
-      type = "enum",
-      values = { "auto", "existing" },
-      default = "auto",
-      doc = "existing: the cluster has a scheduler that serves podgroups, leave it alone.",
-    },
-    mek = { type = "path", optional = true, doc = "Master key that teardown exported." },
-    url = {
-      type = "string",
-      optional = true,
-      doc = "URL of the gateway; then no port-forward is started.",
-    },
-  },
+  }),
   needs = { bins = { "helm", "microk8s" }, clusters = { "@context" } },
 }

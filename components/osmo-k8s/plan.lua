@@ -1,4 +1,6 @@
--- What the actions share: inputs as a configuration, and the decisions about KAI and GPU Operator.
+-- What the actions share: inputs as a configuration, and the decision about GPU Operator.
+local osmo = require("pai.shared.osmo")
+
 local M = {}
 
 local ABSENT <const> = { "NotFound" }
@@ -8,23 +10,9 @@ local RUNTIME_CLASS <const> = { apiVersion = "node.k8s.io/v1", kind = "RuntimeCl
 ---@param inp table
 ---@return pai.osmo_deploy.Conf
 function M.conf(ctx, inp)
-  return {
-    context = inp.context,
-    kubeconfig = inp.kubeconfig,
-    namespaces = ctx.osmo_deploy.NAMESPACES,
-    ngc = inp.ngc,
-    gpu = inp.gpu,
-    storage = { base_url = "s3://osmo-workflows" },
-    values = inp.values and ctx.yaml.decode(ctx.read(inp.values)),
-    port = inp.port,
-    mek_file = inp.mek,
-  }
-end
-
----@param inp table
----@return string
-function M.url(inp)
-  return inp.url or ("http://localhost:%d"):format(inp.port)
+  local conf = osmo.conf(ctx, inp)
+  conf.storage = { base_url = "s3://osmo-workflows" }
+  return conf
 end
 
 local function releases(ctx, inp, chart)
@@ -34,16 +22,6 @@ local function releases(ctx, inp, chart)
       return release
     end
   end
-end
-
----Who schedules: "install", "kai" (a release is there), "existing" (the user says so), or nil and
----why it can't be told.
----@param ctx pai.ctx
----@param inp table
----@return string? decision
----@return string? why
-function M.scheduler(ctx, inp)
-  return ctx.osmo_deploy.scheduler(M.conf(ctx, inp), inp.scheduler)
 end
 
 ---Whether the GPU Operator is to be installed; nil and why when it can't be.

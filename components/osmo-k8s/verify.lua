@@ -1,3 +1,4 @@
+local osmo = require("pai.shared.osmo")
 local plan = require("osmo-k8s.plan")
 
 return {
@@ -10,11 +11,6 @@ return {
         return ctx.osmo_deploy.checks(plan.conf(ctx, inp))
       end,
     },
-    {
-      name = "service",
-      checks = function(ctx, inp)
-        return ctx.osmo_deploy.smoke_checks(plan.url(inp))
-      end,
-    },
+    osmo.service(),
   },
 }
