@@ -1,7 +1,6 @@
 -- One NIM brought to where it should be: claim, download, service, and the mark that it was Ready.
 local catalog = require("inference-nim-operator.catalog")
 local objects = require("inference-nim-operator.objects")
-local patience = require("inference-nim-operator.patience")
 
 local M = {}
 
@@ -122,6 +121,22 @@ local function condition(object, kind)
   end
 end
 
+-- Waits for an object of a NIM; one trouble that stops its pods may last for patience_s.
+local function await(k, name, inp, opts)
+  k:guarded({
+    namespace = catalog.NAMESPACE,
+    labels = opts.labels,
+    claims = name,
+    patience_s = inp.patience_s,
+  }, function()
+    k:wait(opts.what, opts.name, {
+      ["for"] = opts["for"],
+      namespace = catalog.NAMESPACE,
+      timeout = opts.timeout,
+    })
+  end)
+end
+
 -- Downloads the model, unless the claim says that this very download has been completed.
 local function download(ctx, k, name, wanted, inp)
   local digest = ctx.hash(ctx.json.encode(wanted.job.spec)):sub(1, 16)
@@ -150,14 +165,12 @@ local function download(ctx, k, name, wanted, inp)
     k:apply(wanted.job)
   end
   local minutes = catalog.NIMS[name].gpus > 1 and "180m" or "60m"
-  patience.wait(ctx, k, {
+  await(k, name, inp, {
     what = "jobs",
     name = job,
-    nim = name,
     ["for"] = "complete",
     timeout = minutes,
     labels = "job-name=" .. job,
-    patience = inp.patience_s,
   })
   k:patch("pvc", claim, { metadata = { annotations = { ["pai/downloaded"] = digest } } }, {
     namespace = catalog.NAMESPACE,
@@ -180,14 +193,12 @@ function M.up(ctx, k, name, inp)
   wanted.service.metadata.annotations = { [MARK] = "", [GENERATION] = "" }
   k:apply(wanted.service, { force = true })
   local minutes = catalog.startup_minutes(catalog.NIMS[name]) + 30 -- and its image's pull
-  patience.wait(ctx, k, {
+  await(k, name, inp, {
     what = SERVICE,
     name = name,
-    nim = name,
     ["for"] = "ready",
     timeout = minutes .. "m",
     labels = "app=" .. name,
-    patience = inp.patience_s,
   })
   local object = M.find(k, name) or error(name .. " is gone again", 0)
   local generation = tostring(object.metadata.generation or 0)

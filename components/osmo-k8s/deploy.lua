@@ -4,8 +4,25 @@ local plan = require("osmo-k8s.plan")
 
 local conf <const> = plan.conf
 
+local WHOSE <const> = {
+  addon = "that of MicroK8s' addon",
+  existing = "one that others have made",
+  own = "pai's own",
+  install = "is to be installed",
+}
+
 local function cluster(ctx, inp)
   local list = osmo.cluster(ctx, inp, conf(ctx, inp))
+  list[#list + 1] = {
+    name = "MinIO",
+    expected = "one with its credentials, or none yet",
+    hint = "microk8s status; a MinIO of others needs the Secret minio-root with root-user and "
+      .. "root-password",
+    run = function()
+      local whose, why = ctx.osmo_deploy.minio_whose(conf(ctx, inp))
+      return { state = whose and "ok" or "red", measured = WHOSE[whose] or why }
+    end,
+  }
   list[#list + 1] = {
     name = "GPU Operator",
     expected = "there, or may be installed",
@@ -46,12 +63,12 @@ local GPU_OPERATOR <const> = {
   end,
 }
 
-local function storage()
-  local step = { name = "storage", after = { "secrets" }, timeout = "15m" }
+local function bucket()
+  local step = { name = "storage", after = { "secrets", "minio" }, timeout = "15m" }
   return osmo.part(step, conf, function(deploy, c)
-    return deploy.storage_ready(c)
+    return deploy.bucket_ready(c)
   end, function(deploy, c)
-    return deploy.minio(c)
+    return deploy.bucket(c)
   end)
 end
 
@@ -76,7 +93,8 @@ return {
     GPU_OPERATOR,
     osmo.simple({ name = "secrets", after = { "namespaces" }, timeout = "5m" }, conf),
     osmo.simple({ name = "stores", after = { "secrets" }, timeout = "15m" }, conf),
-    storage(),
+    osmo.simple({ name = "minio", after = { "cluster" }, timeout = "30m" }, conf),
+    bucket(),
   }, { "stores", "storage", "scheduler", "gpu-operator" }, conf),
   examples = { "pai deploy osmo-k8s context=microk8s gpu=false" },
 }

@@ -348,6 +348,15 @@ function ctx_k8s:proxy(service, opts) end
 ---@return table[]
 function ctx_k8s:checks(opts) end
 
+---Runs a function, such as one that waits, while looking at a namespace for what may stop it: image,
+---credential, taint, claim, GPU, memory, quota. Each trouble is told as it shows; one that has lasted
+---for `patience_s` (default 600) ends the function. A failure comes with the trouble that was there.
+---@generic T
+---@param opts pai.k8s.GuardOptions
+---@param fn fun(): T
+---@return T
+function ctx_k8s:guarded(opts, fn) end
+
 ---Runs a function with a local port that leads to a pod or Service.
 ---@generic T
 ---@param opts pai.k8s.ForwardOptions

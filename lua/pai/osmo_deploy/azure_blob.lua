@@ -29,23 +29,4 @@ function M.credential(given)
   }
 end
 
----Whether the three Secrets hold this very credential: a key that was rotated is renewed.
----@param k pai.ctx.k8s
----@param conf pai.osmo_deploy.Conf
----@param values table<string, string|pai.secret.handle>
----@return boolean
-function M.is_current(k, conf, values)
-  for _, which in ipairs({ "data", "log", "app" }) do
-    local known = k:secret(("osmo-workflow-%s-cred"):format(which), {
-      namespace = conf.namespaces.service,
-      accept = { "NotFound" },
-      keys = { "access_key" },
-    })
-    if not (known and known.access_key and known.access_key:equals(values.access_key)) then
-      return false
-    end
-  end
-  return true
-end
-
 return M

@@ -77,11 +77,10 @@ function M.tables(k, conf)
     stringData = { password = conf.db.password },
   }, { force = true })
   k:create(job(namespace, conf.db))
-  local ok, e = pcall(k.wait, k, "jobs", HELPER, {
-    namespace = namespace,
-    ["for"] = "complete",
-    timeout = "5m",
-  })
+  local labels = "job-name=" .. HELPER
+  local ok, e = pcall(k.guarded, k, { namespace = namespace, labels = labels }, function()
+    k:wait("jobs", HELPER, { namespace = namespace, ["for"] = "complete", timeout = "5m" })
+  end)
   local said = ok and last_word(k, namespace)
   k:delete("secrets", HELPER, { namespace = namespace, absent = true })
   if not ok then

@@ -94,13 +94,28 @@ local function remember(known)
   end
 end
 
+---The ports whose forward was started for a cluster and is alive.
+---@param context string
+---@return integer[]
+function M.ports(context)
+  local ports = {}
+  for _, path in ipairs(fs.glob(fs.dirname(path_of(0)) .. "/*.json") or {}) do
+    local port = math.tointeger(tonumber(path:match("(%d+)%.json$")))
+    local known = port and M.known(port)
+    if known and known.context == context then
+      ports[#ports + 1] = port
+    end
+  end
+  return ports
+end
+
 ---Ends the forward of a port, if it is the one that was recorded for this cluster.
----@param k pai.ctx.k8s
+---@param context string
 ---@param port integer
 ---@return boolean stopped
-function M.stop(k, port)
+function M.stop(context, port)
   local known = M.known(port)
-  if not known or known.context ~= k.context then
+  if not known or known.context ~= context then
     return false
   end
   exec.run({ "kill", "-s", "TERM", "--", tostring(known.pid) }, { accept = "any" })
@@ -128,7 +143,7 @@ function M.ensure(k, conf)
       hint = "pass another port, or tear that one's OSMO down",
     })
   elseif known then
-    M.stop(k, conf.port)
+    M.stop(k.context, conf.port)
   elseif M.health(url) then
     err.raise("EADDRINUSE", ("another program serves OSMO at port %d"):format(conf.port), {
       hint = "end it, or pass another port",
@@ -176,7 +191,7 @@ function M.ensure(k, conf)
     end
     task.sleep("500ms")
   until task.now() > deadline
-  M.stop(k, conf.port)
+  M.stop(k.context, conf.port)
   err.raise("ETIMEDOUT", "OSMO does not answer through the port-forward: " .. tostring(why))
 end
 

@@ -12,6 +12,7 @@ return {
     tag = "6.4.0",
     postgres = "postgres:15.1",
     redis = "redis:7.0",
+    minio = "quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z",
     mc = "minio/mc:RELEASE.2025-08-13T08-35-41Z",
     hello = "alpine:3.20",
     cuda = "nvcr.io/nvidia/cuda:12.4.1-base-ubuntu22.04",

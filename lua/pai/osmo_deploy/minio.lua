@@ -1,15 +1,18 @@
 -- MinIO in the cluster as OSMO's storage: its credentials, and the bucket. The bucket is made by a
--- Job that takes the credentials from a Secret and hands them to mc on its standard input.
+-- Job that takes the credentials from a Secret and hands them to mc on its standard input. Where
+-- that MinIO comes from is in minio_server.lua.
 local err = require("pai.err")
 local exec = require("pai.exec")
 local fs = require("pai.fs")
 local json = require("pai.json")
 local lock = require("pai.osmo_deploy.lock")
 local secret = require("pai.secret")
+local secrets = require("pai.osmo_deploy.secrets")
+local server = require("pai.osmo_deploy.minio_server")
 
 local M = {}
 
-M.NAMESPACE = "minio-operator"
+M.NAMESPACE = server.NAMESPACE
 M.BUCKET = "osmo-workflows"
 local ABSENT <const> = { "NotFound" }
 local HELPER <const> = "osmo-bucket-setup"
@@ -40,18 +43,18 @@ end
 ---@return pai.secret.handle password
 function M.credentials(k, dir)
   local where = { namespace = M.NAMESPACE, accept = ABSENT }
-  local addon = k:secret("microk8s-env-configuration", where)
+  local addon = k:secret(server.ADDON, where)
   local user, password
   if addon then
     user, password = from_addon(addon, dir)
   end
   if not user then
-    local root = k:secret("minio-root", where) or {}
+    local root = k:secret(server.ROOT, where) or {}
     user, password = root["root-user"], root["root-password"]
   end
   if not user or not password then
     err.raise("ENOENT", "no MinIO credentials in the namespace " .. M.NAMESPACE, {
-      hint = "enable MicroK8s' minio addon: pai deploy cluster-microk8s",
+      hint = ("the Secret %s wants root-user and root-password"):format(server.ROOT),
     })
   end
   return user, password
@@ -65,7 +68,7 @@ function M.endpoint(k)
   local port = service and service.spec.ports and service.spec.ports[1]
   if not port then
     err.raise("ENOENT", "there is no Service minio in " .. M.NAMESPACE, {
-      hint = "enable MicroK8s' minio addon: pai deploy cluster-microk8s",
+      hint = "MicroK8s' minio addon makes it, or pai deploy osmo-k8s where there is none",
     })
   end
   return ("http://minio.%s.svc.cluster.local:%d"):format(M.NAMESPACE, port.port)
@@ -123,17 +126,35 @@ function M.bucket(k, user, password)
     stringData = { user = user, password = password },
   }, { force = true })
   k:create(job(endpoint))
-  local ok, e = pcall(k.wait, k, "jobs", HELPER, {
-    namespace = M.NAMESPACE,
-    ["for"] = "complete",
-    timeout = "6m",
-  })
+  local labels = "job-name=" .. HELPER
+  local ok, e = pcall(k.guarded, k, { namespace = M.NAMESPACE, labels = labels }, function()
+    local opts = { namespace = M.NAMESPACE, ["for"] = "complete", timeout = "6m" }
+    k:wait("jobs", HELPER, opts)
+  end)
   k:delete("secrets", HELPER, { namespace = M.NAMESPACE, absent = true })
   if not ok then
     error(e, 0) -- the Job stays: its log says why
   end
   k:delete("jobs", HELPER, { namespace = M.NAMESPACE, absent = true })
   return endpoint
+end
+
+---Whether OSMO has the credentials of this very MinIO. Those of the addon are not compared: they
+---lie in a script, and it does not change them.
+---@param k pai.ctx.k8s
+---@param conf pai.osmo_deploy.Conf
+---@return boolean
+function M.is_current(k, conf)
+  if server.whose(k) == "addon" then
+    return secrets.has_storage(k, conf)
+  end
+  local root = k:secret(server.ROOT, {
+    namespace = M.NAMESPACE,
+    accept = ABSENT,
+    keys = { "root-password" },
+  })
+  local password = root and root["root-password"]
+  return password ~= nil and secrets.storage_has(k, conf, password)
 end
 
 ---OSMO's credential for it.

@@ -266,6 +266,25 @@ function M.has_storage(k, conf)
   return true
 end
 
+---Whether the three hold this very key: one that was rotated is renewed.
+---@param k pai.ctx.k8s
+---@param conf pai.osmo_deploy.Conf
+---@param access_key pai.secret.handle
+---@return boolean
+function M.storage_has(k, conf, access_key)
+  for _, which in ipairs({ "data", "log", "app" }) do
+    local known = k:secret(("osmo-workflow-%s-cred"):format(which), {
+      namespace = conf.namespaces.service,
+      accept = ABSENT,
+      keys = { "access_key" },
+    })
+    if not (known and known.access_key and known.access_key:equals(access_key)) then
+      return false
+    end
+  end
+  return true
+end
+
 ---Writes the master key into a new file for its owner only.
 ---@param k pai.ctx.k8s
 ---@param conf pai.osmo_deploy.Conf

@@ -1,67 +1,13 @@
 -- PostgreSQL and Redis in the cluster, for a deployment without managed ones. Unlike the chart's
 -- own they listen inside of the cluster only, have passwords, and take them from Secrets.
-local digest = require("pai.digest")
 local err = require("pai.err")
 local json = require("pai.json")
 local lock = require("pai.osmo_deploy.lock")
+local parts = require("pai.osmo_deploy.parts")
 
 local M = {}
 
-local STAMP <const> = "pai/spec-sha256"
 local ABSENT <const> = { "NotFound" }
-
-local function volume(namespace, name)
-  return {
-    apiVersion = "v1",
-    kind = "PersistentVolumeClaim",
-    metadata = { name = name, namespace = namespace },
-    spec = {
-      accessModes = json.array({ "ReadWriteOnce" }),
-      resources = { requests = { storage = "20Gi" } },
-    },
-  }
-end
-
-local function service(namespace, name, port)
-  return {
-    apiVersion = "v1",
-    kind = "Service",
-    metadata = { name = name, namespace = namespace },
-    spec = {
-      type = "ClusterIP",
-      selector = { app = name },
-      ports = json.array({ { port = port, targetPort = port, protocol = "TCP" } }),
-    },
-  }
-end
-
-local function deployment(namespace, name, container, mount)
-  container.name = name
-  container.volumeMounts = json.array({ { name = "data", mountPath = mount } })
-  return {
-    apiVersion = "apps/v1",
-    kind = "Deployment",
-    metadata = { name = name, namespace = namespace },
-    spec = {
-      replicas = 1,
-      strategy = { type = "Recreate" },
-      selector = { matchLabels = { app = name } },
-      template = {
-        metadata = { labels = { app = name } },
-        spec = {
-          containers = json.array({ container }),
-          volumes = json.array({
-            { name = "data", persistentVolumeClaim = { claimName = name .. "-volume" } },
-          }),
-        },
-      },
-    },
-  }
-end
-
-local function from_secret(variable, name, key)
-  return { name = variable, valueFrom = { secretKeyRef = { name = name, key = key } } }
-end
 
 local function policy(namespace)
   return {
@@ -89,7 +35,7 @@ local function objects(namespace)
     env = json.array({
       { name = "POSTGRES_DB", value = "osmo" },
       { name = "PGDATA", value = "/var/lib/postgresql/data/pgdata" },
-      from_secret("POSTGRES_PASSWORD", "db-secret", "db-password"),
+      parts.from_secret("POSTGRES_PASSWORD", "db-secret", "db-password"),
     }),
     readinessProbe = {
       exec = { command = json.array({ "pg_isready", "-U", "postgres", "-d", "osmo" }) },
@@ -102,27 +48,23 @@ local function objects(namespace)
     image = lock.images.redis,
     ports = json.array({ { containerPort = 6379 } }),
     command = json.array({ "sh", "-c", start }),
-    env = json.array({ from_secret("REDIS_PASSWORD", "redis-secret", "redis-password") }),
+    env = json.array({ parts.from_secret("REDIS_PASSWORD", "redis-secret", "redis-password") }),
     readinessProbe = { tcpSocket = { port = 6379 }, periodSeconds = 5 },
   }
+  local function port(number)
+    return { { port = number, targetPort = number, protocol = "TCP" } }
+  end
+  local data = { claim = "postgres-volume", mount = "/var/lib/postgresql/data" }
+  local cache = { claim = "redis-volume", mount = "/data" }
   return {
     policy(namespace),
-    volume(namespace, "postgres-volume"),
-    volume(namespace, "redis-volume"),
-    service(namespace, "postgres", 5432),
-    service(namespace, "redis", 6379),
-    deployment(namespace, "postgres", postgres, "/var/lib/postgresql/data"),
-    deployment(namespace, "redis", redis, "/data"),
+    parts.volume(namespace, data.claim, "20Gi"),
+    parts.volume(namespace, cache.claim, "20Gi"),
+    parts.service(namespace, "postgres", port(5432)),
+    parts.service(namespace, "redis", port(6379)),
+    parts.deployment(namespace, "postgres", postgres, data),
+    parts.deployment(namespace, "redis", redis, cache),
   }
-end
-
-local function stamp_of(list)
-  return digest.sha256(json.encode(list)):sub(1, 16)
-end
-
-local function available(object)
-  local st = object and object.status or {}
-  return (st.availableReplicas or 0) >= 1
 end
 
 ---Whether both run, as this pai would make them.
@@ -130,23 +72,14 @@ end
 ---@param namespace string
 ---@return boolean
 function M.ready(k, namespace)
-  local stamp = stamp_of(objects(namespace))
-  for _, name in ipairs({ "postgres", "redis" }) do
-    local found = k:get("deployments", name, { namespace = namespace, accept = ABSENT })
-    local marks = found and found.metadata.annotations or {}
-    if not available(found) or marks[STAMP] ~= stamp then
-      return false
-    end
-  end
-  return true
+  local stamp = parts.stamp(objects(namespace))
+  return parts.runs(k, namespace, "postgres", stamp) and parts.runs(k, namespace, "redis", stamp)
 end
 
 ---Makes both and waits for them.
 ---@param k pai.ctx.k8s
 ---@param namespace string
 function M.ensure(k, namespace)
-  local list = objects(namespace)
-  local stamp = stamp_of(list)
   for _, name in ipairs({ "postgres", "redis" }) do
     local found = k:get("deployments", name, { namespace = namespace, accept = ABSENT })
     local labels = found and found.metadata.labels or {}
@@ -156,15 +89,7 @@ function M.ensure(k, namespace)
       })
     end
   end
-  for _, object in ipairs(list) do
-    if object.kind == "Deployment" then
-      object.metadata.annotations = { [STAMP] = stamp }
-    end
-    k:apply(object)
-  end
-  for _, name in ipairs({ "postgres", "redis" }) do
-    k:wait("deployments", name, { namespace = namespace, ["for"] = "ready", timeout = "10m" })
-  end
+  parts.ensure(k, namespace, objects(namespace))
 end
 
 return M

@@ -209,6 +209,14 @@ local function forwarded(env, context, opts, fn)
   return fn(port)
 end
 
+-- Runs fn while the run is told what may stop it.
+local function guarded(env, context, opts, fn)
+  local c = client_of(env, context)
+  return require("pai.run.k8s_guard").run(c, opts, fn, function(said)
+    env.run:beat(env.step, { state = "stopped", observation = said })
+  end)
+end
+
 ---Makes ctx.k8s.
 ---@param env pai.run.CtxEnv
 ---@return fun(context: string?): table
@@ -220,6 +228,10 @@ function M.new(env)
         if name == "checks" then
           return function(_, opts)
             return checks(env, context, opts)
+          end
+        elseif name == "guarded" then
+          return function(_, opts, fn)
+            return guarded(env, context, opts, fn)
           end
         elseif name == "forwarded" then
           return function(_, opts, fn)

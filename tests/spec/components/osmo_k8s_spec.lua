@@ -1,150 +1,43 @@
 -- osmo-k8s against a cluster in memory, a helm that keeps releases, and an OSMO that answers.
 local cluster = assert(loadfile("tests/spec/components/cluster.lua", "t", _ENV))()
-local support = dofile("tests/spec/run/support.lua")
-local stand_in = dofile("tests/spec/components/stand_in.lua")
+local osmo_support = assert(loadfile("tests/spec/components/osmo_support.lua", "t", _ENV))()
 local crypto = require("pai.crypto")
 local fs = require("pai.fs")
 local json = require("pai.json")
-local serve = require("pai.serve")
 local yaml = require("pai.yaml")
 
 local ID <const> = "run-0badcafe"
-local HELM <const> = '#!/bin/sh\nexec "%s" lua "%s/tests/spec/components/helm_tool.lua" "%s" "$@"\n'
+local SERVICE <const> = osmo_support.SERVICE
+
+local osmo, value = osmo_support.osmo, osmo_support.value
 
 describe("osmo-k8s", function()
-  local bench, talk, key
+  local t, bench, talk
 
   before_each(function()
-    bench = support.new()
-    local from = pai.root .. "/components/osmo-k8s"
-    for _, name in ipairs(fs.list(from)) do
-      bench:write("components/osmo-k8s/" .. name, assert(fs.read(from .. "/" .. name)))
-    end
-    talk = stand_in.new(bench.root .. "/tools", {}, { "cat", "head", "kill" })
-    talk:add("helm", HELM:format(pai.exe, pai.root, talk.dir))
-    key = "ngc" .. crypto.hex(16)
+    t = osmo_support.new()
+    bench, talk = t.bench, t.talk
   end)
 
   after_each(function()
     bench:remove()
   end)
 
-  -- OSMO's service: its version, its pool, and workflows that end as told.
-  local function osmo()
-    local self = { status = "COMPLETED", submitted = {}, pool = "ONLINE", known = {} }
-    self.server = assert(serve.listen({
-      handler = function(req)
-        if req.path == "/api/version" then
-          return { json = { major = "6", minor = "4", revision = "0", hash = "" } }
-        elseif req.path == "/api/pool" then
-          return { json = { pools = { default = { status = self.pool } } } }
-        elseif req.method == "POST" and req.path == "/api/pool/default/workflow" then
-          local name = "verify-" .. (req.body:find("verify%-gpu") and "gpu" or "hello") .. "-1"
-          self.submitted[#self.submitted + 1] = name
-          return { json = { name = name, overview = "", logs = "", spec = "" } }
-        elseif req.path == "/api/workflow" then
-          local list, wanted = json.array({}), (req.query.name or {})[1]
-          for _, name in ipairs(self.submitted) do
-            if not wanted or name:find(wanted, 1, true) then
-              list[#list + 1] = { name = name, status = self.status }
-            end
-          end
-          self.since = (req.query.submitted_after or {})[1]
-          return { json = { workflows = list, more_entries = false } }
-        end
-        local name = req.path:match("^/api/workflow/([%w-]+)$")
-        if name then
-          return { json = { name = name, status = self.status, groups = json.array({}) } }
-        end
-        return { status = 404, json = { message = "not found" } }
-      end,
-    }))
-    self.url = "http://127.0.0.1:" .. self.server:port()
-    return self
-  end
-
-  local function ready_deployment(object)
-    object.status = {
-      replicas = 1,
-      updatedReplicas = 1,
-      availableReplicas = 1,
-      readyReplicas = 1,
-    }
-  end
-
-  -- A cluster with MinIO, in which what is made becomes ready.
   local function prepare(c)
-    c.discovery["/apis/apiextensions.k8s.io/v1"] =
-      { customresourcedefinitions = "CustomResourceDefinition" }
-    c:node("one")
-    c:put("/apis/storage.k8s.io/v1/storageclasses/microk8s-hostpath", {
-      metadata = { annotations = { ["storageclass.kubernetes.io/is-default-class"] = "true" } },
-    })
-    c:put("/api/v1/namespaces/minio-operator", { status = { phase = "Active" } })
-    c:put("/api/v1/namespaces/minio-operator/services/minio", {
-      spec = { type = "ClusterIP", ports = json.array({ { port = 80 } }) },
-    })
-    c.minio = crypto.hex(12)
-    local env = ('export MINIO_ROOT_USER="%s"\nexport MINIO_ROOT_PASSWORD="%s"\n'):format(
-      "u" .. c.minio,
-      "p" .. c.minio
-    )
-    c:put("/api/v1/namespaces/minio-operator/secrets/microk8s-env-configuration", {
-      data = { ["config.env"] = crypto.base64_encode(env) },
-    })
-    c.on.Deployment = ready_deployment
-    c.on.Job = function(object)
-      object.status = { conditions = json.array({ { type = "Complete", status = "True" } }) }
-    end
-    c.on.Namespace = function(object, self)
-      local name = object.metadata.name
-      if
-        name ~= "osmo-workflows" and not self.objects["/api/v1/namespaces/" .. name .. "/pods/p"]
-      then
-        self:pod(name, "p")
-      end
-    end
-    cluster.private(bench.root .. "/config", c:kubeconfig("lab"))
+    t:prepare(c)
   end
 
-  local function env(more)
-    local all = { PATH = talk.path, HOME = bench.root, NGC_API_KEY = key }
-    for k, v in pairs(more or {}) do
-      all[k] = v
-    end
-    return all
-  end
-
-  local function call(action, o, argv, more)
-    local command = { action, "osmo-k8s", "--json", "context=lab" }
-    if not table.concat(argv or {}, " "):find("gpu=", 1, true) then
-      command[#command + 1] = "gpu=false"
-    end
-    command[#command + 1] = "kubeconfig=" .. bench.root .. "/config"
-    command[#command + 1] = o and "url=" .. o.url or nil
-    table.move(argv or {}, 1, #(argv or {}), #command + 1, command)
-    return bench:pai(command, { env = env(more), timeout = "120s" })
+  local function call(...)
+    return t:call(...)
   end
 
   local function helm_acts()
-    local list = {}
-    for _, one in ipairs(talk:calls()) do
-      local verb, name = one.text:match("^helm (%l+) (%S+)")
-      if verb == "upgrade" or verb == "uninstall" or verb == "rollback" then
-        list[#list + 1] = verb .. " " .. name
-      end
-    end
-    return list
+    return t:helm_acts()
   end
-
-  local function value(c, path, name)
-    return crypto.base64_decode(assert(c.objects[path], path).data[name])
-  end
-
-  local SERVICE <const> = "/api/v1/namespaces/osmo-minimal"
 
   local function no_secret_in_state(c, r)
-    local found = { key, "p" .. c.minio, value(c, SERVICE .. "/secrets/db-secret", "db-password") }
+    local found =
+      { t.key, "p" .. c.minio, value(c, SERVICE .. "/secrets/db-secret", "db-password") }
     for _, path in ipairs(fs.walk(bench.state)) do
       local body = fs.read(bench.state .. "/" .. path) or ""
       for _, text in ipairs(found) do
@@ -185,8 +78,8 @@ describe("osmo-k8s", function()
     for _, namespace in ipairs({ "osmo-minimal", "osmo-operator", "osmo-workflows" }) do
       local path = ("/api/v1/namespaces/%s/secrets/nvcr-secret"):format(namespace)
       local auth = json.decode(value(c, path, ".dockerconfigjson")).auths["nvcr.io"]
-      assert.are.same({ "$oauthtoken", key }, { auth.username, auth.password })
-      assert.are.equal("$oauthtoken:" .. key, crypto.base64_decode(auth.auth))
+      assert.are.same({ "$oauthtoken", t.key }, { auth.username, auth.password })
+      assert.are.equal("$oauthtoken:" .. t.key, crypto.base64_decode(auth.auth))
     end
     local data = SERVICE .. "/secrets/osmo-workflow-data-cred"
     assert.are.equal("u" .. c.minio, value(c, data, "access_key_id"))
@@ -215,7 +108,7 @@ describe("osmo-k8s", function()
     assert.are.equal("2026-08-21T10:00:00", o.since)
 
     -- A rotated key is renewed, and nothing else is.
-    key = "ngc" .. crypto.hex(16)
+    t.key = "ngc" .. crypto.hex(16)
     r = call("deploy", o)
     assert.are.equal(0, r.code, r.stdout .. r.stderr)
     assert.are.equal(3, #c:changed("nvcr%-secret"))
@@ -234,7 +127,7 @@ describe("osmo-k8s", function()
       local kill = { PAI_TEST_KILL = "step.start:osmo-k8s/" .. step }
       local r = call("deploy", o, { "--run-id", ID .. step }, kill)
       assert.are.equal("SIGKILL", r.signal, step .. r.stdout .. r.stderr)
-      r = bench:pai({ "resume", ID .. step, "--json" }, { env = env(), timeout = "120s" })
+      r = bench:pai({ "resume", ID .. step, "--json" }, { env = t:env(), timeout = "120s" })
       assert.are.equal(0, r.code, step .. r.stdout .. r.stderr)
       local now = value(c, SERVICE .. "/secrets/db-secret", "db-password")
       assert.are.equal(password or now, now)
@@ -304,10 +197,6 @@ describe("osmo-k8s", function()
     })
     failing(c, o, "postgres in osmo-minimal is the OSMO chart's own")
     c:drop("/apis/apps/v1/namespaces/osmo-minimal/deployments/postgres")
-    -- No MinIO.
-    c:drop("/api/v1/namespaces/minio-operator/secrets/microk8s-env-configuration")
-    c:drop(SERVICE .. "/secrets/osmo-workflow-log-cred")
-    failing(c, o, "no MinIO credentials")
     assert.are.same({}, o.submitted)
     o.server:close()
   end)
@@ -339,6 +228,11 @@ describe("osmo-k8s", function()
     })
     failing(c, o, "osmo-operator/listener: not ready")
     c:drop("/api/v1/namespaces/osmo-operator/pods/listener")
+    c:put(SERVICE .. "/configmaps/osmo-service-configs", { data = { ["config.yaml"] = "{}" } })
+    failing(c, o, "names s3://osmo-workflows")
+    c:put(SERVICE .. "/configmaps/osmo-service-configs", {
+      data = { ["config.yaml"] = "base_url: s3://osmo-workflows" },
+    })
     c:put(SERVICE .. "/services/osmo-gateway", { spec = { type = "LoadBalancer" } })
     failing(c, o, "osmo-minimal/osmo-gateway: LoadBalancer")
     c:drop(SERVICE .. "/services/osmo-gateway")
@@ -457,7 +351,7 @@ describe("osmo-k8s", function()
     local function preflight(argv, more)
       local command = { "preflight", "osmo-k8s", "context=none", "--json" }
       table.move(argv or {}, 1, #(argv or {}), #command + 1, command)
-      local r = bench:pai(command, { env = env(more) })
+      local r = bench:pai(command, { env = t:env(more) })
       local checks = {}
       for _, check in ipairs(assert(json.decode(r.stdout), r.stderr).steps[1].checks) do
         checks[check.name] = check
