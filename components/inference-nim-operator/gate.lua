@@ -139,6 +139,7 @@ function M.services(ctx, inp, names)
     checks[#checks + 1] = converge.endpoint(k, name)
   end
   checks[#checks + 1] = waste_check(k, names)
+  checks[#checks + 1] = ctx.check.kube.in_order(inp.context, { catalog.NAMESPACE })
   return checks
 end
 

@@ -197,7 +197,8 @@ function M.checks(found, namespace)
     local evidence = #f.evidence > 0 and " (" .. table.concat(f.evidence, "; ") .. ")" or ""
     list[i] = {
       name = ("%s %s"):format(f.kind, f.name),
-      state = "red",
+      -- A quota that is used up is in nobody's way until it refuses something.
+      state = f.state == "Used" and "warn" or "red",
       measured = ("%s: %s%s"):format(f.layer, f.message, evidence),
       expected = "in order",
       hint = f.next,

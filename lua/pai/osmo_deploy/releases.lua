@@ -156,6 +156,7 @@ function M.add(deploy, kit)
     return {
       kube.version(conf.context, { minimum = lock.kubernetes }),
       kube.pods_ready(conf.context, { conf.namespaces.service, conf.namespaces.operator }),
+      kube.in_order(conf.context, { conf.namespaces.service, conf.namespaces.operator }),
       kube.no_exposure(conf.context, { conf.namespaces.service }),
       storage_check(deploy, conf),
       configs_check(kit, conf),

@@ -244,6 +244,35 @@ function M.new(ctx)
     end)
   end
 
+  ---Nothing is wrong in these namespaces; what is, by layer with its evidence, the lowest first.
+  ---@param context string
+  ---@param namespaces string[]
+  ---@return table check
+  function kube.in_order(context, namespaces)
+    local name = "diagnosis of " .. table.concat(namespaces, ", ")
+    return check(context, name, "nothing is wrong", nil, function(k)
+      local found = {}
+      for _, namespace in ipairs(namespaces) do
+        for _, one in ipairs(k:checks({ namespace = namespace })) do
+          found[#found + 1] = one.state == "red" and one or nil
+        end
+      end
+      if #found == 0 then
+        return { state = "ok", measured = "nothing is wrong" }
+      end
+      local said = {}
+      for i = 1, math.min(#found, 3) do
+        said[i] = ("%s: %s"):format(found[i].name, found[i].measured)
+      end
+      local more = #found > 3 and ("; and %d more"):format(#found - 3) or ""
+      return {
+        state = "red",
+        measured = table.concat(said, "; ") .. more,
+        hint = found[1].hint,
+      }
+    end)
+  end
+
   return kube
 end
 

@@ -43,7 +43,7 @@ function M.trouble(c, opts)
       and f
       and f.kind == "PersistentVolumeClaim"
       and f.name:sub(1, #opts.claims) ~= opts.claims
-    if f and not foreign and not OWN[f.layer] then
+    if f and check.state == "red" and not foreign and not OWN[f.layer] then
       return {
         key = ("%s %s"):format(check.name, f.layer),
         said = ("%s: %s; next: %s"):format(check.name, check.measured, check.hint or "?"),

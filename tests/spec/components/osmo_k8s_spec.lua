@@ -222,6 +222,18 @@ describe("osmo-k8s", function()
     local o = osmo()
     talk:set("helm-fails")
     failing(c, o, "UPGRADE FAILED")
+    -- With what stands in the way of its pods.
+    c:pod("osmo-minimal", "bad", {
+      status = {
+        phase = "Pending",
+        conditions = json.array({ { type = "Ready", status = "False" } }),
+        containerStatuses = json.array({
+          { name = "main", image = "x:1", state = { waiting = { reason = "ImagePullBackOff" } } },
+        }),
+      },
+    })
+    failing(c, o, "Pod bad: image: ")
+    c:drop("/api/v1/namespaces/osmo-minimal/pods/bad")
     fs.remove(talk.dir .. "/flags/helm-fails")
     c:pod("osmo-operator", "listener", {
       status = { phase = "Running", conditions = json.array({}) },

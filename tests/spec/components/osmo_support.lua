@@ -64,6 +64,8 @@ end
 ---@field bench table
 ---@field talk table
 ---@field key string NGC_API_KEY
+---@field context string
+---@field kubeconfig string
 local Osmo = {}
 Osmo.__index = Osmo
 
@@ -108,7 +110,7 @@ function Osmo:bare(c)
       })
     end
   end
-  cluster.private(self.bench.root .. "/config", c:kubeconfig("lab"))
+  cluster.private(self.kubeconfig, c:kubeconfig(self.context))
 end
 
 ---The same with MicroK8s' MinIO.
@@ -127,11 +129,11 @@ end
 
 ---Runs an action of the component.
 function Osmo:call(action, o, argv, more)
-  local command = { action, "osmo-k8s", "--json", "context=lab" }
+  local command = { action, "osmo-k8s", "--json", "context=" .. self.context }
   if not table.concat(argv or {}, " "):find("gpu=", 1, true) then
     command[#command + 1] = "gpu=false"
   end
-  command[#command + 1] = "kubeconfig=" .. self.bench.root .. "/config"
+  command[#command + 1] = "kubeconfig=" .. self.kubeconfig
   command[#command + 1] = o and "url=" .. o.url or nil
   table.move(argv or {}, 1, #(argv or {}), #command + 1, command)
   return self.bench:pai(command, { env = self:env(more), timeout = "120s" })
@@ -157,6 +159,7 @@ end
 ---@return tests.Osmo
 function M.new()
   local self = setmetatable({ bench = support.new(), key = "ngc" .. crypto.hex(16) }, Osmo)
+  self.context, self.kubeconfig = "lab", self.bench.root .. "/config"
   local from = pai.root .. "/components/osmo-k8s"
   for _, name in ipairs(fs.list(from)) do
     self.bench:write("components/osmo-k8s/" .. name, assert(fs.read(from .. "/" .. name)))

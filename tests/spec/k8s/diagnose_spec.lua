@@ -214,6 +214,7 @@ describe("other layers", function()
       },
     })
     assert.truthy(f.message:find("all of pods is used: 3 of 3", 1, true))
+    assert.equal("warn", diagnose.checks({ f })[1].state)
   end)
 
   it("a job that failed", function()
