@@ -229,9 +229,11 @@ local function remove(pool, id)
   })
 end
 
--- What docker-init and podman's catatonit say when they cannot run the command.
+-- What docker-init and podman's catatonit say when they cannot run the command. They end with 126
+-- or 127, and with 1.
 local NOT_RUN <const> = "^%[FATAL tini %(%d+%)%] (exec .- failed: .*)$"
 local NOT_RUN_EITHER <const> = "^ERROR %(catatonit:%d+%): (failed to exec.*)$"
+M.NOT_RUN_CODES = { [1] = true, [126] = true, [127] = true }
 
 local function follow(self, on_line)
   local reader = frames.reader(function(line, stream)

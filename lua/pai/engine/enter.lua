@@ -1,8 +1,9 @@
--- Into a task that runs as a process: a command with a terminal, a connection to a port. A sandbox
--- is entered through its namespaces. Containers are refused in session.lua.
+-- Into a task: a command with a terminal, a connection to a port. A sandbox is entered through its
+-- namespaces, a container as enter_container.lua says.
 local err = require("pai.err")
+local enter_container = require("pai.engine.enter_container")
 local exec = require("pai.exec")
-local fs = require("pai.fs")
+local namespace = require("pai.engine.namespace")
 local pai = require("pai")
 local processes = require("pai.engine.processes")
 local sandbox = require("pai.engine.sandbox")
@@ -21,11 +22,6 @@ entry=$PAI_ENTRY; unset PAI_AT PAI_ROWS PAI_COLS PAI_ENTRY; exec /bin/sh -c "$en
 local KEPT <const> = 4096
 
 local HEAD_MAX <const> = 65536
-
-local function is_root()
-  local _, uid = fs.user()
-  return uid == 0
-end
 
 -- How long a sandbox may take to stand, in steps of 10 ms.
 local STEPS <const> = 1000
@@ -51,16 +47,18 @@ local function sandbox_words(t, run)
   end
   local inner = inner_of(t)
   -- A network that the group shares belongs to another user namespace, so it is joined before.
-  local words = run.net and sandbox.join_network(run.net) or {}
-  local more = { "nsenter", "--target", inner, "--user", "--preserve-credentials", "--mount" }
-  table.move({ "--pid", "--ipc", "--uts" }, 1, 3, #more + 1, more)
-  more[#more + 1] = not run.net and "--net" or nil
+  local words = run.net and namespace.words(run.net, { "net" }) or {}
+  local kinds = { "mount", "pid", "ipc", "uts", not run.net and "net" or nil }
+  local more = namespace.words(inner, kinds)
   table.move(more, 1, #more, #words + 1, words)
-  local drop = { "--", "setpriv", "--no-new-privs" }
-  if is_root() then
-    table.move({ "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all" }, 1, 3, 4, drop)
+  -- The first process of the sandbox lives in the user namespace that the command lives in.
+  more = { "nsenter", "--target", "1", "--user", "--preserve-credentials", "--" }
+  table.move({ "setpriv", "--no-new-privs" }, 1, 2, #more + 1, more)
+  if namespace.is_root() then
+    local drop = { "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all" }
+    table.move(drop, 1, 3, #more + 1, more)
   end
-  return table.move(drop, 1, #drop, #words + 1, words)
+  return table.move(more, 1, #more, #words + 1, words)
 end
 
 local function with(words, ...)
@@ -72,7 +70,7 @@ end
 ---@field write fun(self: pai.engine.Shell, data: string): true?
 ---@field resize fun(self: pai.engine.Shell, size: {rows: integer, cols: integer})
 ---@field close fun(self: pai.engine.Shell) ends the command
----@field wait fun(self: pai.engine.Shell) until the command has ended
+---@field wait fun(self: pai.engine.Shell): integer? until the command has ended; its exit code
 
 local function process_env(t, opts)
   local env = { TERM = "xterm" }
@@ -112,7 +110,7 @@ end
 local function process_shell(t, run, opts, on_data)
   local words = sandbox_words(t, run)
   local shell = { ready = task.event() }
-  local proc, e = exec.start(with(words, "script", "-q", "-c", TERMINAL, "/dev/null"), {
+  local proc, e = exec.start(with(words, "script", "-q", "-e", "-c", TERMINAL, "/dev/null"), {
     env = process_env(t, opts),
     cwd = t.session.cwd,
     stdin = "pipe",
@@ -143,11 +141,12 @@ local function process_shell(t, run, opts, on_data)
     self.ready:set()
   end
   function shell:wait()
-    proc:wait()
+    local r = proc:wait()
     self.ready:set()
     if not self.tty then
       err.raise("ESTART", "cannot open a session: " .. (self.said or ""):gsub("%s+$", ""))
     end
+    return r and r.code
   end
   return shell
 end
@@ -160,6 +159,9 @@ end
 ---@param on_data fun(data: string)
 ---@return pai.engine.Shell
 function M.shell(t, run, opts, on_data)
+  if t.kind == "container" then
+    return enter_container.shell(t, opts, on_data)
+  end
   return process_shell(t, run, opts, on_data)
 end
 
@@ -168,11 +170,7 @@ end
 ---@field pump fun(self: pai.engine.Pipe, on_data: fun(data: string)) until the service has ended
 ---@field close fun(self: pai.engine.Pipe)
 
-local function socket_pipe(host, port)
-  local stream, e = sock.connect({ host = host, port = port, timeout = "10s" })
-  if not stream then
-    err.raise("ECONNREFUSED", ("port %d of the task: %s"):format(port, e.message))
-  end
+local function socket_pipe(stream)
   return {
     write = function(_, data)
       return stream:write(data)
@@ -190,7 +188,7 @@ local function socket_pipe(host, port)
 end
 
 local function relay_pipe(pid, port, addresses)
-  local argv = sandbox.join_network(pid)
+  local argv = namespace.words(pid, { "net" })
   local relay = pai.root .. "/lua/pai/engine/relay.lua"
   argv = with(argv, pai.exe, "lua", relay, ("%d"):format(port), table.unpack(addresses))
   local pipe = {}
@@ -231,7 +229,17 @@ end
 ---@return pai.engine.Pipe
 function M.connect(t, run, port)
   if t.kind == "plain" then
-    return socket_pipe("127.0.0.1", port)
+    local stream, e = sock.connect({ port = port, timeout = "10s" })
+    if not stream then
+      err.raise("ECONNREFUSED", ("port %d of the task: %s"):format(port, e.message))
+    end
+    return socket_pipe(stream)
+  elseif t.kind == "container" then
+    local way = enter_container.way(t, port)
+    if way.pid then
+      return relay_pipe(way.pid, port, { "127.0.0.1" })
+    end
+    return way.pipe or socket_pipe(way.stream)
   end
   local pid = run.net or inner_of(t)
   local addresses = { "127.0.0.1" }

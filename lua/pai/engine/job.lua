@@ -355,12 +355,12 @@ function M.exit_code(t)
           exit_code = status.EXIT.EVICTED,
           message = "The task used more memory than it had asked for.",
         }
-    elseif proc.missing and (proc.code == 126 or proc.code == 127) then
+    elseif proc.missing and container.NOT_RUN_CODES[proc.code] then
       return proc.code,
         {
           status = "FAILED",
           exit_code = status.EXIT.COMMAND,
-          message = "cannot run the command: " .. proc.missing,
+          message = ("cannot run %s: %s"):format(t.spec.command[1], proc.missing),
         }
     end
     return proc.code

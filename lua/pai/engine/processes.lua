@@ -1,6 +1,7 @@
 -- Ending processes: asking one task of a running engine, and finding what a killed one has left.
 local exec = require("pai.exec")
 local fs = require("pai.fs")
+local namespace = require("pai.engine.namespace")
 local task = require("pai.task")
 
 local M = {}
@@ -54,6 +55,23 @@ local function has_entry(pid, entry)
   local text = "\0" .. (f:read("a") or "") .. "\0"
   f:close()
   return text:find("\0" .. entry .. "\0", 1, true) ~= nil
+end
+
+---Whether a process of this machine carries the entry in its environment, as far as can be seen.
+---@param pid integer
+---@param entry string "NAME=value"
+---@return boolean
+function M.marked(pid, entry)
+  return has_entry(pid, entry)
+end
+
+---Whether the namespaces of a process that can be seen may be entered: by root, and by whoever owns
+---the user namespace that it lives in.
+---@param pid integer
+---@return boolean
+function M.may_enter(pid)
+  local there = fs.readlink(("/proc/%d/ns/user"):format(pid))
+  return namespace.is_root() or (there ~= nil and there ~= fs.readlink("/proc/self/ns/user"))
 end
 
 ---Ends every process whose environment carries the entry; for what an engine left behind.

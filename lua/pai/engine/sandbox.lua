@@ -5,6 +5,7 @@ local err = require("pai.err")
 local exec = require("pai.exec")
 local fs = require("pai.fs")
 local gpu = require("pai.engine.gpu")
+local namespace = require("pai.engine.namespace")
 local task = require("pai.task")
 
 local M = {}
@@ -277,20 +278,6 @@ local function check_command(job, env)
   err.raise("ECOMMAND", ("cannot run %s: not found in PATH (%s)"):format(program, env.PATH))
 end
 
--- The words before bubblewrap that put it into a group's network. Only root may enter it without
--- the user namespace that owns it.
-local function join_network(pid)
-  local _, uid = fs.user()
-  local out = { "nsenter", "--target", tostring(pid), "--net" }
-  if uid ~= 0 then
-    extend(out, "--user", "--preserve-credentials")
-  end
-  extend(out, "--")
-  return out
-end
-
-M.join_network = join_network
-
 ---The command line, environment and working directory for a task. Raises ECOMMAND or EFILES.
 ---@param kind "bubblewrap"|"plain"
 ---@param job pai.engine.Job
@@ -361,7 +348,7 @@ function M.plan(kind, job)
     err.raise("EFILES", "too many arguments, inputs and files for one task")
   end
   if job.net then
-    local join = join_network(job.net)
+    local join = namespace.words(job.net, { "net" })
     args = table.move(args, 1, #args, #join + 1, join)
   end
   return { argv = args, env = env, cwd = job.folder }

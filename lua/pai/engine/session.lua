@@ -36,9 +36,6 @@ local function find(engine, id, name)
   for _, run in pairs(engine.runs) do
     for _, t in ipairs(run.id == id and run.tasks or {}) do
       if t.row.name == name and t.proc and not t.gone:is_set() and not t.finished then
-        if t.kind == "container" then
-          reply.unsupported("A session in a task that runs in a container")
-        end
         return t, run
       end
     end
@@ -154,8 +151,9 @@ function M.rsync()
   reply.fail("USER", "The rsync plugin is off in the embedded engine.", nil, 403)
 end
 
--- Ends the connection with its task.
-local function end_with(t, conn, fn)
+-- Ends the connection with its task. What went wrong is also said by on_fault, if there is one:
+-- upstream's client shows what comes, and no reason of an end.
+local function end_with(t, conn, fn, on_fault)
   local watcher = task.spawn(function()
     t.gone:wait()
     conn:close(1000, "the task has ended")
@@ -166,6 +164,9 @@ local function end_with(t, conn, fn)
     e = err.wrap(e)
     if e.code == "ECANCELED" then
       error(e, 0)
+    end
+    if on_fault then
+      on_fault(e)
     end
     conn:close(FAULT, e.message)
   end
@@ -209,13 +210,15 @@ local function exec_session(t, run, session, conn)
       shell:close()
     end
   end)
-  local ok, e = pcall(shell.wait, shell)
+  local ok, code = pcall(shell.wait, shell)
   ended = true
   input:cancel()
   if not ok then
     shell:close()
-    error(e, 0)
+    error(code, 0)
   end
+  -- Upstream's client reads no reason; ours may.
+  conn:close(1000, code and ("exit code %d"):format(code) or "the command has ended")
 end
 
 local function take(engine, kind, id, key)
@@ -236,6 +239,8 @@ function M.open_exec(engine, _, id, key)
     websocket = function(conn)
       end_with(t, conn, function()
         exec_session(t, run, session, conn)
+      end, function(e)
+        conn:send(e.message .. "\r\n", "binary", "10s")
       end)
     end,
   }

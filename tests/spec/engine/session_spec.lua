@@ -201,32 +201,6 @@ describe("a session in a task of the engine", function()
     assert.equal(404, (e:request("GET", path)))
   end)
 
-  it_runs("is refused in a container", function()
-    local row = { name = "t", status = "RUNNING" }
-    local function give(value)
-      return function()
-        return value
-      end
-    end
-    local engine = {
-      hostname = "here",
-      runs = {
-        {
-          id = "x-1",
-          tasks = { { row = row, proc = {}, gone = task.event(), kind = "container" } },
-        },
-      },
-      store = { workflow = give({ status = "RUNNING" }), task = give(row) },
-    }
-    local req = { query = { entry_command = { "sh" }, task_ports = { "80" } }, headers = {} }
-    for _, open in ipairs({ "exec_task", "port_forward" }) do
-      local ok, answer = pcall(require("pai.engine.session")[open], engine, req, "x-1", "t")
-      assert.is_false(ok)
-      assert.equal(400, answer.status)
-      assert.matches("runs in a container is not supported", answer.json.message, 1, true)
-    end
-  end)
-
   it_runs("begins with a size", function()
     start()
     local id = run_task("sleep 600")
