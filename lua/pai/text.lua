@@ -138,11 +138,7 @@ function M.cut(s, columns)
   return s:sub(1, last) .. "…"
 end
 
----A copy of plain data with its texts masked, to be encoded or cut: afterwards a secret may no
----longer be whole, or be escaped once too often to be known. Metatables are not asked.
----@param value any
----@return any
-function M.masked(value)
+local function copy_masked(value)
   if type(value) == "string" then
     return require("pai.mask").text(value)
   elseif type(value) ~= "table" then
@@ -151,9 +147,41 @@ function M.masked(value)
   local json = require("pai.json")
   local copy = json.is_array(value) and json.array({}) or {}
   for k, v in next, value do
-    copy[M.masked(k)] = M.masked(v)
+    copy[copy_masked(k)] = copy_masked(v)
   end
   return copy
+end
+
+local function gather(value, list, n)
+  for k, v in next, value do
+    if type(k) == "string" then
+      n = n + 1
+      list[n] = k
+    end
+    if type(v) == "string" then
+      n = n + 1
+      list[n] = v
+    elseif type(v) == "table" then
+      n = gather(v, list, n)
+    end
+  end
+  return n
+end
+
+---Plain data with its texts masked, to be encoded or cut: afterwards a secret may no longer be
+---whole, or be escaped once too often to be known. Metatables are not asked.
+---@param value any
+---@return any masked a copy, or the value itself when there is nothing to mask
+function M.masked(value)
+  if type(value) ~= "table" then
+    return copy_masked(value)
+  end
+  -- All texts at once, since that is how the masker is fast; what it finds across their ends only
+  -- leads to the copy.
+  local list = {}
+  gather(value, list, 0)
+  local all = table.concat(list, "\n")
+  return require("pai.mask").text(all) == all and value or copy_masked(value)
 end
 
 ---One line of a text: control characters gone, white space folded. It is masked before: a secret
@@ -193,15 +221,47 @@ function M.wrap(s, columns, indent)
   return table.concat(out, "\n")
 end
 
+-- The rows when every cell is plain ASCII: a row is one call of string.format, which knows widths
+-- of two digits.
+local function plain_columns(rows, widths, count)
+  local formats, out = {}, {}
+  for i, row in ipairs(rows) do
+    local n = #row
+    if not formats[n] then
+      local parts = {}
+      for c = 1, n - 1 do
+        parts[c] = ("%%-%ds"):format(widths[c])
+      end
+      parts[n] = "%s"
+      formats[n] = table.concat(parts, "  ") .. "\n"
+    end
+    local line = n > 0 and formats[n]:format(table.unpack(row)) or "\n"
+    if n > 0 and (n < count or row[n] == "" or row[n]:byte(-1) == 32) then
+      line = line:gsub(" +\n$", "\n")
+    end
+    out[i] = line
+  end
+  return table.concat(out)
+end
+
 ---Lays rows out in columns, two spaces apart; the last column is not padded.
 ---@param rows string[][]
 ---@return string lines each ended by a newline
 function M.columns(rows)
-  local widths = {}
+  local widths, count, widest, plain = {}, 0, 0, true
   for _, row in ipairs(rows) do
+    plain = plain and not table.concat(row):find("[^ -~]")
     for i, cell in ipairs(row) do
-      widths[i] = math.max(widths[i] or 0, M.width(cell))
+      local w = plain and #cell or M.width(cell)
+      if w > (widths[i] or -1) then
+        widths[i] = w
+        widest = i < #row and w > widest and w or widest
+      end
     end
+    count = #row > count and #row or count
+  end
+  if plain and widest < 100 then
+    return plain_columns(rows, widths, count)
   end
   local out = {}
   for _, row in ipairs(rows) do
