@@ -21,16 +21,19 @@ local function find(command, name)
   end
 end
 
--- The long name behind "-f", if there is one.
+-- The long name behind "-f", if there is one, and the value of "-n20".
 local function by_letter(command, word)
-  local letter = word:match("^%-(%a)$")
+  local letters, value
   for _, list in ipairs({ command.options or {}, M.COMMON }) do
     for _, option in ipairs(list) do
-      if letter and option.short == letter then
+      if option.short and word == "-" .. option.short then
         return option.name
+      elseif option.short and option.arg and word:match("^%-(%a)%d") == option.short then
+        letters, value = option.name, word:sub(3)
       end
     end
   end
+  return letters, value
 end
 
 local function all_names(command)
@@ -46,6 +49,10 @@ end
 local function unknown(command, word)
   local hint = text.did_you_mean(word, all_names(command))
   local full = command.parent and command.parent .. " " .. command.name or command.name
+  local instead = command.refused and command.refused[word:gsub("^%-+", "")]
+  if instead then
+    err.raise("EUSAGE", ("pai %s has no %s"):format(full, word), { hint = instead })
+  end
   if command.private then
     err.raise("EUSAGE", ("pai %s has no such option"):format(full), { hint = "pai help " .. full })
   end
@@ -61,7 +68,16 @@ end
 
 local function store(opts, option, value)
   local key = key_of(option)
-  if option.many then
+  if option.sets then
+    local stands_for = option.sets[value]
+    if not stands_for then
+      local names = table.concat(text.keys(option.sets), " or ")
+      err.raise("EUSAGE", ("--%s is %s, not '%s'"):format(option.name, names, value))
+    end
+    for name, v in pairs(stands_for) do
+      opts[name] = v
+    end
+  elseif option.many or option.several then
     opts[key] = opts[key] or {}
     table.insert(opts[key], value)
   elseif opts[key] ~= nil and option.arg then
@@ -69,6 +85,21 @@ local function store(opts, option, value)
   else
     opts[key] = value
   end
+end
+
+-- How many of the words that follow are values of the option, too: all up to the next option, and
+-- where K=V is wanted, all that look like it.
+local function more_values(option, argv, i)
+  local n = 0
+  while option.several and argv[i + n + 1] do
+    local word = argv[i + n + 1]
+    local pair = option.arg:find("=", 1, true) == nil or word:find("^[^=]+=") ~= nil
+    if word:find("^%-.") or not pair then
+      break
+    end
+    n = n + 1
+  end
+  return n
 end
 
 ---Parses arguments. Raises EUSAGE.
@@ -82,7 +113,10 @@ function M.parse(command, argv)
   while i <= #argv do
     local word = argv[i]
     local name, value = word:match("^%-%-([%w-]+)=(.*)$")
-    name = name or word:match("^%-%-([%w-]+)$") or by_letter(command, word)
+    name = name or word:match("^%-%-([%w-]+)$")
+    if not name then
+      name, value = by_letter(command, word)
+    end
     if word == "--" then
       table.move(argv, i + 1, #argv, #positional + 1, positional)
       break
@@ -91,7 +125,8 @@ function M.parse(command, argv)
       if not option then
         unknown(command, "--" .. name)
       end
-      if option.arg and value == nil then
+      local explicit = value ~= nil -- --set=a=1: that one only
+      if option.arg and not explicit then
         i = i + 1
         value = argv[i]
         if value == nil then
@@ -101,6 +136,10 @@ function M.parse(command, argv)
         err.raise("EUSAGE", ("--%s takes no value"):format(name))
       end
       store(opts, option, value == nil and true or value)
+      for _ = 1, explicit and 0 or more_values(option, argv, i) do
+        i = i + 1
+        store(opts, option, argv[i])
+      end
     elseif word:sub(1, 1) == "-" and word ~= "-" then
       unknown(command, word)
     else

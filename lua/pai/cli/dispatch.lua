@@ -49,8 +49,17 @@ function M.report(e, opts)
   return M.exit_code(e)
 end
 
+-- Puts an option that may stand before the subcommand's name behind it.
+local function led(command, argv)
+  if not command.leading or argv[1] ~= "--" .. command.leading or not argv[3] then
+    return argv
+  end
+  return table.move(argv, 4, #argv, 4, { argv[3], argv[1], argv[2] })
+end
+
 -- A command of its own that the first words name: `pai runs show`, `pai osmo token set`.
 local function choose(command, argv)
+  argv = led(command, argv)
   local word = argv[1]
   local full = (command.parent and command.parent .. " " or "") .. command.name
   for _, sub in ipairs(command.commands or {}) do
@@ -63,6 +72,10 @@ local function choose(command, argv)
     local names = {}
     for i, sub in ipairs(command.commands) do
       names[i] = sub.name
+    end
+    local instead = command.refused and command.refused[word]
+    if instead then
+      err.raise("EUSAGE", ("pai %s has no '%s'"):format(full, word), { hint = instead })
     end
     local hint = require("pai.text").did_you_mean(word, names)
     local list = table.concat(names, ", ")

@@ -39,10 +39,13 @@ local ALIASES <const> = { ["--help"] = "help", ["-h"] = "help", ["--version"] = 
 
 ---@class pai.cli.Option
 ---@field name string without the dashes
----@field short string? one letter that means the same
+---@field short string? one letter that means the same, or more where another tool has more
 ---@field arg string? name of its value; a flag has none
 ---@field doc string
 ---@field many boolean? may be given again; the value is a list
+---@field several boolean? the same, and takes all values up to the next option
+---@field sets table<string, table<string, any>>? the values it takes, and the options that each
+---  stands for
 
 ---@class pai.cli.Command
 ---@field name string
@@ -52,6 +55,9 @@ local ALIASES <const> = { ["--help"] = "help", ["-h"] = "help", ["--version"] = 
 ---@field doc string?
 ---@field examples string[][]? { command line, what it does }
 ---@field commands pai.cli.Command[]? of a command that has its own
+---@field refused table<string, string>? options, without their dashes, and subcommands that another
+---  tool's command of this name has, and what to do instead
+---@field leading string? an option that may also stand before a subcommand's name
 ---@field raw boolean? what follows the first word or `--` belongs to somebody else
 ---@field private boolean? messages do not repeat its arguments, which may hold a secret
 ---@field direct boolean? runs without the loop

@@ -12,15 +12,23 @@ local TARGET <const> = {
   doc = "where to: the embedded engine (local), the OSMO you are logged in to, or this one",
 }
 M.POOL = { name = "pool", short = "p", arg = "NAME", doc = "the pool (default: yours)" }
-M.SET =
-  { name = "set", arg = "K=V", many = true, doc = "a template's variable; numbers become numbers" }
-M.SET_STRING =
-  { name = "set-string", arg = "K=V", many = true, doc = "a template's variable that stays text" }
+M.SET = {
+  name = "set",
+  arg = "K=V",
+  several = true,
+  doc = "a template's variables; numbers become numbers",
+}
+M.SET_STRING = {
+  name = "set-string",
+  arg = "K=V",
+  several = true,
+  doc = "a template's variables that stay text",
+}
 M.SET_ENV = {
   name = "set-env",
   arg = "K=V",
-  many = true,
-  doc = "an environment variable of every task",
+  several = true,
+  doc = "environment variables of every task",
 }
 M.PRIORITY = { name = "priority", arg = "P", doc = "HIGH, NORMAL or LOW" }
 M.LABEL = { name = "label", arg = "K=V", many = true, doc = "a label for the run" }
@@ -30,14 +38,44 @@ M.ROOT = {
   many = true,
   doc = "a folder that file:// urls may name (embedded engine)",
 }
-M.TASK = { name = "task", arg = "NAME", doc = "of this task only" }
-M.RETRY = { name = "retry", arg = "N", doc = "of this attempt of the task" }
+M.TASK = { name = "task", short = "t", arg = "NAME", doc = "of this task only" }
+M.RETRY = { name = "retry", short = "r", arg = "N", doc = "of this attempt of the task" }
 M.RETRY_ID = { name = "retry-id", arg = "N", doc = "the same" }
+M.COUNT = { name = "count", short = "c", arg = "N", doc = "so many at most (default 20)" }
+M.ORDER = {
+  name = "order",
+  short = "o",
+  arg = "asc|desc",
+  doc = "asc: of these, the newest last (default desc)",
+}
+M.FORCE = { name = "force", short = "f", doc = "do not ask" }
 
----The options of a command: where to, and its own.
+---What commands that submit refuse of upstream's.
+M.NO_RSYNC = {
+  rsync = "pai has no rsync: put files into the spec with localpath, or use an object store",
+}
+
+-- OSMO's own name for --json. Its letter belongs to a command's own option that has it.
+local function format(letter)
+  return {
+    name = "format-type",
+    short = letter,
+    arg = "json|text",
+    doc = "json is --json, by OSMO's own name",
+    sets = { json = { json = true }, text = {} },
+  }
+end
+
+---The options of a command: its own, where to, and OSMO's name for --json.
 ---@return pai.cli.Option[]
 function M.options(...)
-  return { TARGET, ... }
+  local list, letter = { ... }, "t"
+  for _, option in ipairs(list) do
+    letter = option.short ~= "t" and letter or nil
+  end
+  table.insert(list, TARGET)
+  table.insert(list, format(letter))
+  return list
 end
 
 ---The value, or raises the error.
@@ -83,22 +121,42 @@ function M.upper(list)
   return out_list
 end
 
----A day of the user's own time zone among the options, as the service wants it: the day's first
----moment in UTC, without a zone.
+---Whose things are listed: users or everybody's. Raises EUSAGE for both.
 ---@param opts table
----@param name string of the option
----@return string?
-function M.day(opts, name)
-  local given = opts[name:gsub("-", "_")]
-  if given == nil then
+function M.check_users(opts)
+  if opts.user and opts.all_users then
+    err.raise("EUSAGE", "--user or --all-users, not both")
+  end
+end
+
+-- A moment of the user's own time zone, as the service wants it; nil when there is none such.
+local function in_utc(given)
+  local y, m, d, rest = given:match("^(%d%d%d%d)%-(%d%d)%-(%d%d)(.*)$")
+  local hour, min, sec = (rest or ""):match("^T(%d%d):(%d%d):(%d%d)$")
+  if not y or (rest ~= "" and not hour) then
     return nil
   end
-  local y, m, d = given:match("^(%d%d%d%d)%-(%d%d)%-(%d%d)$")
-  local moment = y and os.time({ year = y, month = m, day = d, hour = 0 })
-  if not moment or os.date("%Y-%m-%d", moment) ~= given then
-    err.raise("EUSAGE", ("--%s is a day such as 2026-01-31, not '%s'"):format(name, given))
+  local moment =
+    os.time({ year = y, month = m, day = d, hour = hour or 0, min = min or 0, sec = sec or 0 })
+  local form = hour and "%Y-%m-%dT%H:%M:%S" or "%Y-%m-%d"
+  return os.date(form, moment) == given and os.date("!%Y-%m-%dT%H:%M:%S", moment) or nil
+end
+
+---A day of the user's own time zone among the options, as the service wants it: the day's first
+---moment in UTC, without a zone. Raises EUSAGE.
+---@param opts table
+---@param name string of the option
+---@param timed boolean? a day with a time may stand there, too
+---@return string?
+function M.day(opts, name, timed)
+  local given = opts[name:gsub("-", "_")]
+  local found = given and (timed or #given == 10) and in_utc(given)
+  if given and not found then
+    local form = timed and "a day or a time such as 2026-01-31T12:00:00"
+      or "a day such as 2026-01-31"
+    err.raise("EUSAGE", ("--%s is %s, not '%s'"):format(name, form, given))
   end
-  return os.date("!%Y-%m-%dT%H:%M:%S", moment)
+  return found
 end
 
 ---@param answer table of a submit
@@ -150,6 +208,58 @@ function M.integer(opts, name)
   return n
 end
 
+---A duration among the options; a number without a unit is one of seconds. Raises EUSAGE.
+---@param opts table
+---@param name string
+---@return string?
+function M.duration(opts, name)
+  local given = opts[name:gsub("-", "_")]
+  if given == nil then
+    return nil
+  end
+  local full = given:find("^%d+$") and given .. "s" or given
+  if not require("pai.duration").parse(full) then
+    local message = "--%s is a time such as 90s or 10m, not '%s'"
+    err.raise("EUSAGE", message:format(name, given))
+  end
+  return full
+end
+
+---Which end of a page comes first. Raises EUSAGE.
+---@param opts table
+---@return boolean newest_last
+function M.newest_last(opts)
+  local order = (opts.order or "desc"):lower()
+  if order ~= "asc" and order ~= "desc" then
+    err.raise("EUSAGE", ("--order is asc or desc, not '%s'"):format(opts.order))
+  end
+  return order == "asc"
+end
+
+---Turns a list round in place.
+---@param list any[]
+---@return any[] list the same
+function M.reverse(list)
+  for i = 1, #list // 2 do
+    list[i], list[#list - i + 1] = list[#list - i + 1], list[i]
+  end
+  return list
+end
+
+---Asks whether something is to be done, where somebody can answer. Raises EINPUT where nobody can.
+---@param question string "Delete 3 objects?"
+---@param option string that would have answered: "--yes"
+---@return boolean
+function M.confirm(question, option)
+  local term = require("pai.term")
+  if not (term.isatty(0) and term.isatty(2)) then
+    local what = question:gsub("%?$", "")
+    err.raise("EINPUT", ("USER_INPUT_REQUIRED: %s needs %s"):format(what, option))
+  end
+  local answer = term.read_line(question .. " [y/N] ")
+  return answer ~= nil and answer:lower():find("^y") ~= nil
+end
+
 ---Whether a member of an answer is there.
 ---@param v any
 ---@return boolean
@@ -173,7 +283,21 @@ end
 ---@param v string?
 ---@return string
 function M.moment(v)
-  return M.known(v) and v:sub(1, 19):gsub("T", " ") or "-"
+  if not M.known(v) then
+    return "-"
+  end
+  return #v > 10 and v:sub(1, 10) .. " " .. v:sub(12, 19) or v
+end
+
+---The roles of a user or a token as a table, its head first.
+---@param roles {role_name: string, assigned_by: string?, assigned_at: string?}[]?
+---@return string[][]
+function M.role_rows(roles)
+  local rows = { { "ROLE", "ASSIGNED BY", "ASSIGNED (UTC)" } }
+  for _, r in ipairs(roles or {}) do
+    rows[#rows + 1] = { r.role_name, M.shown(r.assigned_by), M.moment(r.assigned_at) }
+  end
+  return rows
 end
 
 ---0 when a run has completed, else 1.
@@ -228,7 +352,7 @@ end
 function M.wait(c, id, opts)
   local before = {}
   return M.checked(c:wait(id, {
-    timeout = opts.timeout,
+    timeout = M.duration(opts, "timeout"),
     on_update = function(q)
       if opts.json then
         return

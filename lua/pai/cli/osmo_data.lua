@@ -6,7 +6,7 @@ local json = require("pai.json")
 local out = require("pai.out")
 
 local REGEX <const> =
-  { name = "regex", arg = "REGEX", doc = "only names that match from their beginning" }
+  { name = "regex", short = "x", arg = "REGEX", doc = "only names that match from their beginning" }
 local INCLUDE <const> = {
   name = "include",
   arg = "PATTERN",
@@ -17,19 +17,41 @@ local EXCLUDE <const> =
   { name = "exclude", arg = "PATTERN", many = true, doc = "no names that match" }
 local PARALLEL <const> =
   { name = "parallel", arg = "N", doc = "requests side by side, 1 to 64 (default 8)" }
+local PROCESSES <const> =
+  { name = "processes", short = "p", arg = "N", doc = "with --threads: N times as many requests" }
+local THREADS <const> =
+  { name = "threads", short = "T", arg = "N", doc = "--parallel, by OSMO's own name" }
 local CA_FILE <const> =
   { name = "ca-file", arg = "FILE", doc = "certificates to trust in place of the system's" }
 local RESUME <const> =
-  { name = "resume", doc = "leave out what is there with the same size and checksum" }
+  { name = "resume", short = "r", doc = "leave out what is there with the same size and checksum" }
 
 local function options(...)
   return { REGEX, INCLUDE, EXCLUDE, PARALLEL, CA_FILE, ... }
 end
 
-local function open(url, opts)
+local NO_BENCHMARK <const> = {
+  ["benchmark-out"] = "the last line says how much and how fast; --json has it as figures",
+  b = "the last line says how much and how fast; --json has it as figures",
+}
+
+-- Requests side by side. What upstream starts as processes and threads are here connections of one
+-- process, at most 64 of them.
+local function parallel_of(opts)
+  local processes, threads = common.integer(opts, "processes"), common.integer(opts, "threads")
+  if opts.parallel and (processes or threads) then
+    err.raise("EUSAGE", "--parallel, or --processes and --threads, not both")
+  elseif processes or threads then
+    return math.min(math.max((processes or 1) * (threads or 8), 1), 64)
+  end
+  return common.integer(opts, "parallel")
+end
+
+local function open(url, opts, keys)
   return common.checked(require("pai.store").open(url, {
-    parallel = common.integer(opts, "parallel"),
+    parallel = parallel_of(opts),
     ca_file = opts.ca_file,
+    keys = keys,
   }))
 end
 
@@ -54,11 +76,13 @@ end
 local list = {
   name = "list",
   summary = "list what is below a URL",
-  usage = "URL",
+  usage = "URL [FILE]",
+  doc = "The list goes to standard output, or into FILE.",
   options = options(
-    { name = "recursive", doc = "all keys, not only the first level" },
-    { name = "prefix", arg = "TEXT", doc = "names that begin so" },
-    { name = "long", doc = "with size and time" }
+    { name = "recursive", short = "r", doc = "all keys, not only the first level" },
+    { name = "prefix", short = "p", arg = "TEXT", doc = "names that begin so" },
+    { name = "long", doc = "with size and time" },
+    { name = "no-pager", doc = "does nothing: pai starts no pager" }
   ),
   examples = {
     { "pai osmo data list s3://bucket/runs/", "folders end in a slash" },
@@ -70,23 +94,35 @@ local list = {
 ---@param opts table
 ---@return integer exit code
 function list.run(words, opts)
-  args.count(words, 1, 1, "URL")
+  args.count(words, 1, 2, "URL")
+  local file = words[2]
+  if file and opts.json then
+    err.raise("EUSAGE", "--json goes to standard output: leave FILE out")
+  end
   local count, bytes, entries = 0, 0, {}
+  if file then -- made first, so that there is a place for it
+    common.checked(require("pai.fs").write(file, ""))
+  end
   common.checked(open(words[1], opts):list(chosen(opts, {
     recursive = opts.recursive,
     prefix = opts.prefix,
     on_page = function(page)
-      for _, entry in ipairs(page) do
+      local lines = {}
+      for i, entry in ipairs(page) do
         count, bytes = count + 1, bytes + (entry.size or 0)
         if opts.json then
           entries[#entries + 1] = shown_entry(entry)
         elseif opts.long then
-          out.stdout(
-            ("%14s  %-29s  %s\n"):format(entry.size or "-", entry.modified or "-", entry.key)
-          )
+          local form = "%14s  %-29s  %s\n"
+          lines[i] = form:format(entry.size or "-", entry.modified or "-", entry.key)
         else
-          out.stdout(entry.key .. "\n")
+          lines[i] = entry.key .. "\n"
         end
+      end
+      if file then
+        common.checked(require("pai.fs").append(file, table.concat(lines)))
+      else
+        out.stdout(table.concat(lines))
       end
     end,
   })))
@@ -141,7 +177,8 @@ local upload = {
   usage = "URL PATH...",
   doc = "A folder keeps its name below the URL's path; DIR/* leaves it out. Large files go in "
     .. "parts; an upload that was interrupted goes on when the same command is given again.",
-  options = options(RESUME),
+  options = options(RESUME, PROCESSES, THREADS),
+  refused = NO_BENCHMARK,
   examples = {
     { "pai osmo data upload s3://bucket/in clips", "becomes s3://bucket/in/clips/..." },
     { "pai osmo data upload s3://bucket/in 'clips/*'", "becomes s3://bucket/in/..." },
@@ -165,8 +202,11 @@ local download = {
   usage = "URL DIR",
   doc = "Names are relative to the URL's path. A file gets its name when its size and checksum "
     .. "agree; a download that was interrupted goes on when the same command is given again.",
+  refused = NO_BENCHMARK,
   options = options(
     RESUME,
+    PROCESSES,
+    THREADS,
     { name = "no-checksum", doc = "do not compare with the store's checksum" }
   ),
   examples = { { "pai osmo data download s3://bucket/out/run-1 results --resume", "" } },
@@ -199,15 +239,9 @@ local delete = {
   examples = { { "pai osmo data delete s3://bucket/out/run-1 --yes", "" } },
 }
 
--- Asks, where somebody can answer.
 local function confirm(count, url)
-  local term = require("pai.term")
-  local what = ("%d object%s at %s"):format(count, count == 1 and "" or "s", url)
-  if not (term.isatty(0) and term.isatty(2)) then
-    err.raise("EINPUT", "USER_INPUT_REQUIRED: deleting " .. what .. " needs --yes")
-  end
-  local answer = term.read_line(("Delete %s? [y/N] "):format(what))
-  return answer ~= nil and answer:lower():find("^y") ~= nil
+  local what = ("Delete %d object%s at %s?"):format(count, count == 1 and "" or "s", url)
+  return common.confirm(what, "--yes")
 end
 
 ---@param words string[]
@@ -247,8 +281,15 @@ local check = {
     {
       name = "access",
       arg = "KIND",
-      many = true,
+      several = true,
       doc = "LIST, READ, WRITE or DELETE (default: all); nothing is left behind",
+    },
+    { name = "access-type", short = "a", arg = "KIND", several = true, doc = "the same" },
+    {
+      name = "config-file",
+      short = "c",
+      arg = "FILE",
+      doc = "a config.yaml whose key is meant, in place of yours",
     },
     CA_FILE,
   },
@@ -260,10 +301,13 @@ local check = {
 ---@return integer exit code
 function check.run(words, opts)
   args.count(words, 1, 1, "URL")
-  for i, kind in ipairs(opts.access or {}) do
-    opts.access[i] = kind:upper()
+  local access = common.upper(opts.access or opts.access_type)
+  local keys
+  if opts.config_file then
+    local place = common.checked(require("pai.store.url").parse(words[1]))
+    keys = common.checked(require("pai.osmo.client_config").keys(place.profile, opts.config_file))
   end
-  local ok, e = open(words[1], opts):check(opts.access)
+  local ok, e = open(words[1], opts, keys):check(access)
   if not ok and e.code == "EINVAL" then
     err.raise("EUSAGE", "--access: " .. e.message)
   end

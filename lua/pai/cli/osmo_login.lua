@@ -4,14 +4,17 @@ local common = require("pai.cli.osmo_common")
 local err = require("pai.err")
 local out = require("pai.out")
 
+local ELSEWHERE_HINT <const> = "log in once with OSMO's own command line; pai uses and renews that"
+
 local login = {
   name = "login",
   summary = "log in to an OSMO service",
-  usage = "URL",
-  doc = "Writes login.yaml where OSMO's own command line keeps it. dev: the service has no "
-    .. "authorization, the name is taken on trust. token: an OSMO access token, from a file, an "
-    .. "environment variable, standard input (-), or asked for. A login that OSMO's own command "
-    .. "line made in another way is used, and renewed, as it is.",
+  usage = "[URL]",
+  doc = "Without a URL, that of the last login is meant. Writes login.yaml where OSMO's own "
+    .. "command line keeps it. dev: the service has no authorization, the name is taken on trust. "
+    .. "token: an OSMO access token, from a file, an environment variable, standard input (-), or "
+    .. "asked for. A login that OSMO's own command line made in another way is used, and renewed, "
+    .. "as it is.",
   options = {
     { name = "method", arg = "dev|token", doc = "how (default: token)" },
     { name = "username", arg = "NAME", doc = "your name there" },
@@ -21,6 +24,14 @@ local login = {
   examples = {
     { "pai osmo login https://osmo.example.com --token-file token", "an access token" },
     { "pai osmo login http://localhost:8000 --method dev --username alice", "a test service" },
+  },
+  refused = {
+    password = ELSEWHERE_HINT,
+    ["password-file"] = ELSEWHERE_HINT,
+    ["device-endpoint"] = ELSEWHERE_HINT,
+    ["browser-endpoint"] = ELSEWHERE_HINT,
+    ["callback-port"] = ELSEWHERE_HINT,
+    token = "a token on the command line can be seen by others: --token-file or --token-env",
   },
 }
 
@@ -46,12 +57,22 @@ local function save_dev(url, name)
   })
 end
 
+local function last_url()
+  local known, e = require("pai.osmo.client_login").load()
+  if e then
+    error(e, 0)
+  elseif not known then
+    err.raise("EUSAGE", "missing URL: there was no login before")
+  end
+  return known.url
+end
+
 ---@param words string[]
 ---@param opts table
 ---@return integer exit code
 function login.run(words, opts)
-  args.count(words, 1, 1, "URL")
-  local url = words[1]
+  args.count(words, 0, 1, "URL")
+  local url = words[1] or last_url()
   if not url:find("^https?://[^/]") then
     err.raise("EUSAGE", ("'%s' is no URL of an OSMO service"):format(url))
   end

@@ -1,5 +1,6 @@
 -- pai osmo list, query, logs, events, spec: what only looks at runs.
 local args = require("pai.cli.args")
+local command = require("pai.cli.osmo_command")
 local common = require("pai.cli.osmo_common")
 local err = require("pai.err")
 local json = require("pai.json")
@@ -13,41 +14,64 @@ local list = {
   doc = "Runs whose submission failed are left out unless --status FAILED_SUBMISSION asks for "
     .. "them.",
   options = common.options(
-    { name = "name", arg = "TEXT", doc = "runs whose id holds this" },
-    { name = "status", arg = "STATUS", many = true, doc = "runs of this status" },
+    { name = "name", short = "n", arg = "TEXT", doc = "runs whose id holds this" },
+    {
+      name = "status",
+      short = "s",
+      arg = "STATUS",
+      several = true,
+      doc = "runs of these statuses",
+    },
     { name = "label", arg = "SELECTOR", many = true, doc = "key=value; * and (a|b) are wildcards" },
     { name = "no-label", arg = "KEY", many = true, doc = "runs without this label" },
-    { name = "tags", arg = "TAG", many = true, doc = "runs with this tag" },
-    { name = "priority", arg = "P", many = true, doc = "runs of this priority" },
-    { name = "pool", arg = "NAME", many = true, doc = "runs of this pool (default: all)" },
-    { name = "app", arg = "NAME[:V]", doc = "runs of this stored workflow" },
-    { name = "user", arg = "NAME", many = true, doc = "runs of this user (default: yours)" },
-    { name = "all-users", doc = "runs of everybody" },
+    { name = "tags", arg = "TAG", several = true, doc = "runs with these tags" },
+    { name = "priority", arg = "P", several = true, doc = "runs of these priorities" },
+    {
+      name = "pool",
+      short = "p",
+      arg = "NAME",
+      several = true,
+      doc = "runs of these pools (default: all)",
+    },
+    { name = "app", short = "P", arg = "NAME[:V]", doc = "runs of this stored workflow" },
+    {
+      name = "user",
+      short = "u",
+      arg = "NAME",
+      several = true,
+      doc = "runs of these users (default: yours)",
+    },
+    { name = "all-users", short = "a", doc = "runs of everybody" },
     { name = "submitted-after", arg = "DAY", doc = "YYYY-MM-DD, in your time zone" },
     { name = "submitted-before", arg = "DAY", doc = "the same; the day itself is left out" },
-    { name = "order", arg = "asc|desc", doc = "asc: of these, the newest last (default desc)" },
-    { name = "count", arg = "N", doc = "so many at most (default 20, at most 1000)" },
+    common.ORDER,
+    common.COUNT,
     { name = "limit", arg = "N", doc = "the same" },
-    { name = "offset", arg = "N", doc = "leave out so many" }
+    { name = "offset", short = "f", arg = "N", doc = "leave out so many" }
   ),
   examples = {
-    { "pai osmo list --status RUNNING", "what runs now" },
+    { "pai osmo list --status RUNNING PENDING", "what runs now, and what waits" },
     { "pai osmo list --label team=red --submitted-after 2026-01-31", "" },
   },
 }
 
-local ORDERS <const> = { asc = true, desc = true }
+-- What the table shows.
+local FIELDS <const> = { "status", "user", "submit_time", "duration" }
 
----@param words string[]
----@param opts table
----@return integer exit code
-function list.run(words, opts)
-  args.count(words, 0, 0, "")
-  local order = (opts.order or "desc"):lower()
-  if not ORDERS[order] then
-    err.raise("EUSAGE", ("--order is asc or desc, not '%s'"):format(opts.order))
+local function list_request(opts)
+  common.check_users(opts)
+  local after = common.day(opts, "submitted-after")
+  local before = common.day(opts, "submitted-before")
+  if after and before and after > before then
+    err.raise("EUSAGE", "--submitted-before is earlier than --submitted-after")
   end
-  local runs, more = common.connect(opts):list({
+  for _, text_of in ipairs(opts.label or {}) do
+    local ok, why = require("pai.osmo.labels").selector(text_of)
+    if not ok then
+      err.raise("EUSAGE", why.message)
+    end
+  end
+  return {
     name = opts.name,
     statuses = common.upper(opts.status),
     label = opts.label,
@@ -58,34 +82,41 @@ function list.run(words, opts)
     app = opts.app,
     users = opts.user,
     all_users = opts.all_users,
-    submitted_after = common.day(opts, "submitted-after"),
-    submitted_before = common.day(opts, "submitted-before"),
+    submitted_after = after,
+    submitted_before = before,
     limit = common.integer(opts, "count") or common.integer(opts, "limit"),
     offset = common.integer(opts, "offset"),
-  })
+    fields = not opts.json and FIELDS or nil,
+  }
+end
+
+---@param words string[]
+---@param opts table
+---@return integer exit code
+function list.run(words, opts)
+  args.count(words, 0, 0, "")
+  local newest_last = common.newest_last(opts)
+  local request = list_request(opts)
+  local runs, more = common.connect(opts):list(request)
   if not runs then
     error(more, 0)
   end
   -- The service counts the pages of ASC from the oldest run, which is not what is meant.
-  if order == "asc" then
-    for i = 1, #runs // 2 do
-      runs[i], runs[#runs - i + 1] = runs[#runs - i + 1], runs[i]
-    end
+  if newest_last then
+    common.reverse(runs)
   end
   if opts.json then
     common.print_json({ workflows = json.array(runs), more_entries = more == true })
     return 0
   end
   local rows = { { "WORKFLOW", "STATUS", "USER", "SUBMITTED (UTC)", "DURATION" } }
-  for _, w in ipairs(runs) do
-    rows[#rows + 1] =
+  for i, w in ipairs(runs) do
+    rows[i + 1] =
       { w.name, w.status, w.user, common.moment(w.submit_time), common.seconds(w.duration) }
   end
   out.stdout(#rows > 1 and text.columns(rows) or "no workflows found\n")
   if more == true then
-    out.stderr(
-      ("there are more: --offset %d\n"):format((common.integer(opts, "offset") or 0) + #runs)
-    )
+    out.stderr(("there are more: --offset %d\n"):format((request.offset or 0) + #runs))
   end
   return 0
 end
@@ -95,7 +126,7 @@ local query = {
   summary = "show a run and its tasks",
   usage = "ID",
   options = common.options(
-    { name = "verbose", doc = "with earlier attempts of tasks" },
+    { name = "verbose", short = "v", doc = "with earlier attempts of tasks" },
     { name = "wait", doc = "wait until it has ended; the exit code says how" },
     { name = "timeout", arg = "TIME", doc = "with --wait: how long at most" }
   ),
@@ -107,6 +138,7 @@ local query = {
 ---@return integer exit code
 function query.run(words, opts)
   args.count(words, 1, 1, "ID")
+  common.duration(opts, "timeout") -- a mistake is known before anything is asked
   local c = common.connect(opts)
   local q = opts.wait and common.wait(c, words[1], opts)
     or common.checked(c:query(words[1], { verbose = opts.verbose }))
@@ -181,26 +213,22 @@ function events.run(words, opts)
   return print_stream(common.connect(opts), "events", words[1], opts)
 end
 
-local spec = {
+local spec = command.new({
   name = "spec",
   summary = "print the workflow that a run was made of",
   usage = "ID",
-  options = common.options({ name = "template", doc = "as it was submitted, before rendering" }),
+  words = { 1, 1 },
+  options = { { name = "template", doc = "as it was submitted, before rendering" } },
   examples = { { "pai osmo spec flow-1", "" } },
-}
-
----@param words string[]
----@param opts table
----@return integer exit code
-function spec.run(words, opts)
-  args.count(words, 1, 1, "ID")
-  local body = common.checked(common.connect(opts):spec(words[1], { template = opts.template }))
-  if opts.json then
-    common.print_json({ name = words[1], spec = text.utf8(body) })
-  else
-    out.stdout(body)
-  end
-  return 0
-end
+  ask = function(c, _, words, opts)
+    return c:spec(words[1], { template = opts.template })
+  end,
+  json = function(body, words)
+    return { name = words[1], spec = text.utf8(body) }
+  end,
+  text = function(body)
+    return body
+  end,
+})
 
 return { list, query, logs, events, spec }

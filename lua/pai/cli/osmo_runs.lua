@@ -1,5 +1,6 @@
 -- pai osmo submit, validate, cancel, restart.
 local args = require("pai.cli.args")
+local command = require("pai.cli.osmo_command")
 local common = require("pai.cli.osmo_common")
 local json = require("pai.json")
 local out = require("pai.out")
@@ -42,8 +43,9 @@ local submit = {
     { name = "wait", doc = "wait until it has ended; the exit code says how" },
     { name = "timeout", arg = "TIME", doc = "with --wait: how long at most" }
   ),
+  refused = common.NO_RSYNC,
   examples = {
-    { "pai osmo submit flow.yaml --set frames=200 --wait", "run it here and wait" },
+    { "pai osmo submit flow.yaml --set frames=200 fps=30 --wait", "run it here and wait" },
     { "pai osmo submit flow.yaml --target osmo --pool gpu", "on the OSMO you are logged in to" },
     { "pai osmo submit flow-1", "the workflow of flow-1 once more" },
   },
@@ -78,6 +80,7 @@ end
 ---@param opts table
 ---@return integer exit code
 function submit.run(words, opts)
+  common.duration(opts, "timeout") -- a mistake is known before anything is sent
   local request = request_of(words, opts)
   local c = common.connect(opts, { start = not opts.dry_run and nil })
   request.dry_run = opts.dry_run
@@ -159,27 +162,20 @@ local cancel = {
   examples = { { "pai osmo cancel flow-1 --message 'wrong input'", "" } },
 }
 
----@param words string[]
----@param opts table
----@return integer exit code
-function cancel.run(words, opts)
-  args.count(words, 1, 1000, "ID")
-  local c = common.connect(opts)
+-- Does the same to several runs; 1 when one of them could not be done.
+local function each_run(ids, opts, how)
   local code, results = 0, {}
-  for _, id in ipairs(words) do
-    local answer, e = c:cancel(id, { message = opts.message, force = opts.force })
-    if answer then
-      results[#results + 1] = { name = answer.name, canceled = true }
-    else
+  for i, id in ipairs(ids) do
+    local answer, e = how.ask(id)
+    local name = type(answer) == "table" and answer.name or id
+    results[i] = { name = name, [how.verb] = answer ~= nil, message = e and e.message }
+    if answer == nil then
       code = 1
-      results[#results + 1] = { name = id, canceled = false, message = e.message }
     end
-    if not opts.json then
-      if answer then
-        out.stdout(answer.name .. ": being canceled\n")
-      else
-        out.stderr(("pai: %s: %s\n"):format(id, e.message))
-      end
+    if not opts.json and answer ~= nil then
+      out.stdout(("%s: %s\n"):format(name, how.said))
+    elseif not opts.json then
+      out.stderr(("pai: %s: %s\n"):format(id, e.message))
     end
   end
   if opts.json then
@@ -188,35 +184,44 @@ function cancel.run(words, opts)
   return code
 end
 
-local restart = {
-  name = "restart",
-  summary = "run what failed of a run again, as a new run",
-  usage = "ID",
-  options = common.options(common.POOL, common.ROOT),
-  examples = { { "pai osmo restart flow-1", "" } },
-}
-
 ---@param words string[]
 ---@param opts table
 ---@return integer exit code
-function restart.run(words, opts)
-  args.count(words, 1, 1, "ID")
-  local answer = common.checked(common.connect(opts):restart(words[1], { pool = opts.pool }))
-  if opts.json then
-    common.print_json(answer)
-  else
-    out.stdout(answer.name .. "\n")
-  end
-  return 0
+function cancel.run(words, opts)
+  args.count(words, 1, 1000, "ID")
+  local c = common.connect(opts)
+  return each_run(words, opts, {
+    ask = function(id)
+      return c:cancel(id, { message = opts.message, force = opts.force })
+    end,
+    verb = "canceled",
+    said = "being canceled",
+  })
 end
+
+local restart = command.new({
+  name = "restart",
+  summary = "run what failed of a run again, as a new run",
+  usage = "ID",
+  words = { 1, 1 },
+  options = { common.POOL, common.ROOT },
+  examples = { { "pai osmo restart flow-1", "" } },
+  ask = function(c, _, words, opts)
+    return c:restart(words[1], { pool = opts.pool })
+  end,
+  text = function(answer)
+    return answer.name .. "\n"
+  end,
+})
 
 local tag = {
   name = "tag",
   summary = "put tags on runs and take them off, or list the tags there are",
   usage = "[ID...]",
   options = common.options(
-    { name = "add", arg = "TAG", many = true, doc = "put this tag on" },
-    { name = "remove", arg = "TAG", many = true, doc = "take this tag off" }
+    { name = "workflow", short = "w", arg = "ID", several = true, doc = "runs, in place of ID" },
+    { name = "add", short = "a", arg = "TAG", several = true, doc = "put these tags on" },
+    { name = "remove", short = "r", arg = "TAG", several = true, doc = "take these tags off" }
   ),
   examples = {
     { "pai osmo tag flow-1 --add keep", "" },
@@ -224,41 +229,38 @@ local tag = {
   },
 }
 
+local function list_tags(opts)
+  local tags = common.checked(common.connect(opts):tags())
+  if opts.json then
+    common.print_json({ tags = json.array(tags) })
+  else
+    out.stdout(#tags > 0 and table.concat(tags, "\n") .. "\n" or "an admin has set no tags\n")
+  end
+  return 0
+end
+
 ---@param words string[]
 ---@param opts table
 ---@return integer exit code
 function tag.run(words, opts)
-  local c = common.connect(opts)
-  if #words == 0 then
-    local tags = common.checked(c:tags())
-    if opts.json then
-      common.print_json({ tags = json.array(tags) })
-    else
-      out.stdout(table.concat(tags, "\n") .. (#tags > 0 and "\n" or ""))
-    end
-    return 0
+  local ids = table.move(opts.workflow or {}, 1, #(opts.workflow or {}), #words + 1, words)
+  if #ids == 0 and (opts.add or opts.remove) then
+    require("pai.err").raise("EUSAGE", "missing ID: all that follows --add or --remove is a tag", {
+      hint = "name the runs first",
+    })
+  elseif #ids == 0 then
+    return list_tags(opts)
   elseif not opts.add and not opts.remove then
     require("pai.err").raise("EUSAGE", "missing --add TAG or --remove TAG")
   end
-  local code, results = 0, {}
-  for i, id in ipairs(words) do
-    local ok, e = c:tag(id, { add = opts.add, remove = opts.remove })
-    results[i] = { name = id, tagged = ok == true, message = e and e.message }
-    if not ok then
-      code = 1
-    end
-    if not opts.json then
-      if ok then
-        out.stdout(id .. ": tagged\n")
-      else
-        out.stderr(("pai: %s: %s\n"):format(id, e.message))
-      end
-    end
-  end
-  if opts.json then
-    common.print_json({ workflows = json.array(results) })
-  end
-  return code
+  local c = common.connect(opts)
+  return each_run(ids, opts, {
+    ask = function(id)
+      return c:tag(id, { add = opts.add, remove = opts.remove })
+    end,
+    verb = "tagged",
+    said = "tagged",
+  })
 end
 
 return { submit, validate, cancel, restart, tag }

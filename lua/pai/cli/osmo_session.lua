@@ -21,6 +21,7 @@ local exec = {
   options = common.options(
     { name = "entry", arg = "CMD", doc = "what to run (default /bin/bash)" },
     { name = "group", arg = "NAME", doc = "in every task of this group" },
+    { name = "keep-alive", doc = "start the command again when the connection is lost" },
     TIMEOUT
   ),
   examples = {
@@ -34,6 +35,9 @@ local function terminal_size()
   return { rows = rows, cols = cols }
 end
 
+-- How a session ends as it should; 1005 is a close without a code.
+local ENDED <const> = { [1000] = true, [1001] = true, [1005] = true }
+
 -- Prints what comes until the end of the session; raises unless that was a clean one.
 local function print_all(conn, show)
   local data, e = conn:receive()
@@ -41,7 +45,7 @@ local function print_all(conn, show)
     show(data)
     data, e = conn:receive()
   end
-  if not data and not e.clean then
+  if not data and not (e.clean and ENDED[e.close_code or 1000]) then
     error(e, 0)
   end
 end
@@ -55,6 +59,7 @@ local function send_input(conn)
   end
 end
 
+-- One session, until it ends; nil and the error when it was lost.
 local function interact(c, conn)
   local term = require("pai.term")
   local raw <close> = term.isatty(0) and common.checked(term.raw()) or nil
@@ -68,11 +73,47 @@ local function interact(c, conn)
   end)
   remove()
   input:cancel()
+  pcall(input.wait, input)
   if raw then
     raw:restore()
   end
-  if not ok then
-    error(e, 0)
+  return ok or nil, e
+end
+
+-- Between attempts to come back into a task: the first, and the longest.
+local PAUSE <const> = 1000
+local PAUSE_MAX <const> = 10000
+
+-- Whether the command may be started again: the connection was lost, or the service is away.
+local function may_return(e)
+  return err.is(e)
+    and (require("pai.osmo.client_http").lost(e) or e.code == "ECLOSED" or (e.http or 0) >= 500)
+end
+
+-- Sessions with a task until one ends as it should. A command that is started again is a new one:
+-- what ran in the old one is gone.
+local function in_task(c, id, name, opts)
+  local pause = PAUSE
+  while true do
+    local conn, e = c:exec(id, name, {
+      entry = opts.entry,
+      size = terminal_size(),
+      timeout = common.duration(opts, "connect-timeout"),
+    })
+    local ended
+    if conn then
+      ended, e = interact(c, conn)
+      pause = PAUSE
+    end
+    if ended then
+      return
+    elseif not opts.keep_alive or not may_return(e) then
+      error(e, 0)
+    end
+    local message = "pai: %s; the command is started again in %d s (^C ends this)\n"
+    out.stderr(message:format(e.message, pause // 1000))
+    task.sleep(pause)
+    pause = math.min(2 * pause, PAUSE_MAX)
   end
 end
 
@@ -80,7 +121,7 @@ local function in_group(c, id, opts)
   local conns = common.checked(c:exec_group(id, opts.group, {
     entry = opts.entry,
     size = terminal_size(),
-    timeout = opts.connect_timeout,
+    timeout = common.duration(opts, "connect-timeout"),
   }))
   local jobs = {}
   for name, conn in pairs(conns) do
@@ -113,22 +154,19 @@ end
 ---@return integer exit code
 function exec.run(words, opts)
   opts.streamed = true
+  common.duration(opts, "connect-timeout")
   if opts.group then
     args.count(words, 1, 1, "ID")
     if not opts.entry then
       err.raise("EUSAGE", "missing --entry CMD: nobody types to a group")
+    elseif opts.keep_alive then
+      err.raise("EUSAGE", "--keep-alive is for one task, not for a group")
     end
     in_group(common.connect(opts), words[1], opts)
     return 0
   end
   args.count(words, 2, 2, "ID TASK")
-  local c = common.connect(opts)
-  local conn = common.checked(c:exec(words[1], words[2], {
-    entry = opts.entry,
-    size = terminal_size(),
-    timeout = opts.connect_timeout,
-  }))
-  interact(c, conn)
+  in_task(common.connect(opts), words[1], words[2], opts)
   return 0
 end
 
@@ -139,11 +177,13 @@ local forward = {
   doc = "Ports of this machine, reachable from this machine only, lead to the task until it has "
     .. "ended or ^C. Lost connections are made again. LOCAL 0 is any free port. A range such as "
     .. "8000-8003 or 9000-9003:8000-8003 is several ports.",
-  options = common.options(
-    { name = "port", arg = "[LOCAL:]REMOTE", many = true, doc = "a port, or a range" },
-    { name = "host", arg = "ADDRESS", doc = "a loopback address (default 127.0.0.1)" },
-    TIMEOUT
-  ),
+  options = common.options({
+    name = "port",
+    arg = "[LOCAL:]REMOTE",
+    many = true,
+    doc = "a port, a range, or several with commas between",
+  }, { name = "host", arg = "ADDRESS", doc = "a loopback address (default 127.0.0.1)" }, TIMEOUT),
+  refused = { udp = "pai forwards TCP only; OSMO's own command line forwards UDP" },
   examples = {
     { "pai osmo port-forward flow-1 web --port 8080:80", "http://127.0.0.1:8080" },
   },
@@ -161,7 +201,7 @@ end
 
 local function ports_of(list)
   local ports = {}
-  for _, item in ipairs(list or {}) do
+  for item in table.concat(list or {}, ","):gmatch("[^,]+") do
     local here, there = item:match("^([^:]*):([^:]*)$")
     local first, last = range(there or item)
     local local_first, local_last = range(here or item)
@@ -186,13 +226,14 @@ end
 function forward.run(words, opts)
   args.count(words, 2, 2, "ID TASK")
   opts.streamed = true
+  common.duration(opts, "connect-timeout")
   local ports = ports_of(opts.port)
-  local host = opts.host or "127.0.0.1"
+  local host = (opts.host == nil or opts.host == "localhost") and "127.0.0.1" or opts.host
   local c = common.connect(opts)
   local _, e = c:port_forward(words[1], words[2], {
     ports = ports,
     host = host,
-    timeout = opts.connect_timeout,
+    timeout = common.duration(opts, "connect-timeout"),
     on_event = function(what, port, why)
       local message = why and why.message
       if opts.json then

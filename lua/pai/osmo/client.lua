@@ -21,10 +21,14 @@ local Client = {}
 
 -- The calls that are less common are loaded when the first of them is made.
 local MORE <const> = {
-  client_info = "quota resources resource tasks set_profile tags tag users",
+  client_list = "list",
+  client_info = "quota resources resource tasks set_profile tags tag",
   client_account = "credentials set_credential delete_credential tokens create_token "
-    .. "delete_token token_roles config apps app app_spec save_app delete_app rename_app "
-    .. "submit_app",
+    .. "delete_token token_roles",
+  client_admin = "users accounts account create_account delete_account change_role config "
+    .. "config_history config_revision config_newest config_diff config_rollback config_write "
+    .. "config_delete config_delete_revision config_tag",
+  client_app = "apps app app_spec save_app delete_app rename_app submit_app",
   client_wait = "wait",
   client_session = "exec exec_group resize_session port_forward",
 }
@@ -125,54 +129,6 @@ end
 ---@return pai.Error? err
 function Client:task(id, name)
   return self.transport:call("GET", workflow_path(id, "/task/" .. http.segment(name)))
-end
-
-local LIST <const> = {
-  "users",
-  "name",
-  "statuses",
-  "offset",
-  "limit",
-  "order",
-  "pools",
-  "submitted_before",
-  "submitted_after",
-  "tags",
-  "app",
-  "priority",
-  "label",
-  "no_label",
-}
-
----Lists runs, newest first unless order says otherwise.
----@param opts table? the parameters of GET /api/workflow; label is a list of selectors or a map
----@return table[]? workflows
----@return pai.Error|boolean? err or whether there are more
-function Client:list(opts)
-  opts = opts or {}
-  local query = { order = "DESC" }
-  for _, name in ipairs(LIST) do
-    query[name] = opts[name] ~= nil and opts[name] or query[name]
-  end
-  local labels = opts.label or opts.labels
-  if type(labels) == "table" and next(labels) ~= nil and #labels == 0 then
-    query.label = {}
-    for key, value in pairs(labels) do
-      table.insert(query.label, key .. "=" .. value)
-    end
-    table.sort(query.label)
-  else
-    query.label = labels
-  end
-  query.all_users = opts.all_users and "True" or nil
-  if opts.all_pools or not opts.pools then
-    query.all_pools = "True"
-  end
-  local answer, e = self.transport:call("GET", "/api/workflow", { query = query })
-  if not answer then
-    return nil, e
-  end
-  return answer.workflows, answer.more_entries
 end
 
 local function stream(self, id, tail, opts)

@@ -1,5 +1,4 @@
--- What belongs to a user of a service: credentials, access tokens, stored workflows; and the
--- configuration that an admin may look at.
+-- What belongs to a user of a service: credentials and access tokens.
 local err = require("pai.err")
 local http = require("pai.osmo.client_http")
 local json = require("pai.json")
@@ -112,7 +111,7 @@ end
 ---  replace: boolean?} replace: one of that name is deleted first, since the service does not
 ---  overwrite it
 ---@return true?
----@return pai.Error? err
+---@return pai.Error|table|nil err or the one that was deleted {cred_name, cred_type, profile}
 function M:set_credential(name, opts)
   local ok, e = check_name(name, "a credential")
   if not ok then
@@ -159,30 +158,46 @@ function M:set_credential(name, opts)
     end
     return nil, e
   end
-  return true
+  return true, not same and found or nil
 end
 
+---Deletes a credential; the keys of an object store that this machine keeps are not touched.
 ---@param name string
----@return true?
+---@return {cred_name: string?, cred_type: string?, profile: string?}? deleted
 ---@return pai.Error? err
 function M:delete_credential(name)
   local answer, e = self.transport:call("DELETE", credential_path(name))
-  return answer ~= nil and true or nil, e
+  if answer == nil then
+    return nil, e
+  end
+  return type(answer) == "table" and answer.credentials and answer.credentials[1] or {}
 end
 
-local function token_path(name, tail)
-  return "/api/auth/access_token/" .. http.segment(name) .. (tail or "")
+-- Another user's tokens are an admin's to manage.
+local function token_path(user, name, tail)
+  local base = "/api/auth/access_token"
+  if user then
+    base = ("/api/auth/user/%s/access_token"):format(http.segment(user))
+  end
+  return base .. (name and "/" .. http.segment(name) or "") .. (tail or "")
 end
 
+---@param user string? whose, in place of one's own
 ---@return table[]? tokens {user_name, token_name, expires_at, description, roles}
 ---@return pai.Error? err
-function M:tokens()
-  return self.transport:call("GET", "/api/auth/access_token")
+function M:tokens(user)
+  return self.transport:call("GET", token_path(user))
 end
+
+---@class pai.osmo.TokenOptions
+---@field expires_at string a day, YYYY-MM-DD
+---@field description string?
+---@field roles string[]? default all of the user's
+---@field user string? for whom, in place of oneself
 
 ---Makes an access token. Its value is given by the service this once.
 ---@param name string
----@param opts {expires_at: string, description: string?, roles: string[]?} a day, YYYY-MM-DD
+---@param opts pai.osmo.TokenOptions
 ---@return userdata? token a secret
 ---@return pai.Error? err
 function M:create_token(name, opts)
@@ -191,7 +206,7 @@ function M:create_token(name, opts)
     return nil, e
   end
   local res
-  res, e = self.transport:send("POST", token_path(name), {
+  res, e = self.transport:send("POST", token_path(opts.user, name), {
     query = { expires_at = opts.expires_at, description = opts.description, roles = opts.roles },
     secret = true,
   })
@@ -210,10 +225,11 @@ function M:create_token(name, opts)
 end
 
 ---@param name string
+---@param user string? whose
 ---@return true?
 ---@return pai.Error? err
-function M:delete_token(name)
-  local answer, e = self.transport:call("DELETE", token_path(name))
+function M:delete_token(name, user)
+  local answer, e = self.transport:call("DELETE", token_path(user, name))
   return answer ~= nil and true or nil, e
 end
 
@@ -221,128 +237,7 @@ end
 ---@return table? answer {user_name, token_name, roles: {role_name, assigned_by, assigned_at}[]}
 ---@return pai.Error? err
 function M:token_roles(name)
-  return self.transport:call("GET", token_path(name, "/roles"))
-end
-
----A configuration of the service; needs the right config:Read.
----@param kind string such as "pool" or "pod_template"
----@param opts {name: string?, verbose: boolean?}?
----@return any
----@return pai.Error? err
-function M:config(kind, opts)
-  opts = opts or {}
-  local path = "/api/configs/" .. http.segment(kind:lower())
-  if opts.name then
-    path = path .. "/" .. http.segment(opts.name)
-  end
-  return self.transport:call("GET", path, { query = { verbose = opts.verbose and "True" or nil } })
-end
-
-local function app_path(name, tail)
-  return "/api/app/user/" .. http.segment(name) .. (tail or "")
-end
-
----@class pai.osmo.AppListOptions
----@field users string[]?
----@field all_users boolean?
----@field name string?
----@field order "ASC"|"DESC"|nil
----@field limit integer?
----@field offset integer?
-
----@param opts pai.osmo.AppListOptions?
----@return any
----@return pai.Error? err
-function M:apps(opts)
-  opts = opts or {}
-  return self.transport:call("GET", "/api/app", {
-    query = {
-      users = opts.users,
-      all_users = opts.all_users and "True" or nil,
-      name = opts.name,
-      order = opts.order,
-      limit = opts.limit,
-      offset = opts.offset,
-    },
-  })
-end
-
----@param name string
----@param opts {version: integer?, limit: integer?, order: "ASC"|"DESC"|nil}?
----@return any
----@return pai.Error? err
-function M:app(name, opts)
-  opts = opts or {}
-  return self.transport:call("GET", app_path(name), {
-    query = { version = opts.version, limit = opts.limit, order = opts.order },
-  })
-end
-
----Submits a stored workflow.
----@param name string
----@param opts pai.osmo.SubmitOptions and version; localpath files are looked for in dir
----@return table? answer as of submit
----@return pai.Error? err
-function M:submit_app(name, opts)
-  local found, e = self:app(name, { version = opts.version, limit = 1 })
-  if not found then
-    return nil, e
-  end
-  local version = found.versions and found.versions[1]
-  if not found.uuid or not version then
-    return err.fail("EPROTO", "the service's answer names no version of the app " .. name)
-  end
-  local spec
-  spec, e = self:app_spec(name, { version = opts.version })
-  if not spec then
-    return nil, e
-  end
-  local request = { spec = spec, app = { uuid = found.uuid, version = version.version } }
-  for key, v in pairs(opts) do
-    request[key] = key ~= "version" and v or nil
-  end
-  return self:submit(request)
-end
-
----@param name string
----@param opts {version: integer?}?
----@return string? yaml
----@return pai.Error? err
-function M:app_spec(name, opts)
-  local res, e = self.transport:send("GET", app_path(name, "/spec"), {
-    query = { version = opts and opts.version },
-  })
-  return res and res.body, e
-end
-
----Stores a workflow under a name, or a new version of it.
----@param name string
----@param opts {spec: string, description: string?, update: boolean?}
----@return any
----@return pai.Error? err
-function M:save_app(name, opts)
-  return self.transport:call(opts.update and "PATCH" or "POST", app_path(name), {
-    query = { description = opts.description },
-    json = opts.spec,
-  })
-end
-
----@param name string
----@param opts {version: integer?, all_versions: boolean?}
----@return any
----@return pai.Error? err
-function M:delete_app(name, opts)
-  return self.transport:call("DELETE", app_path(name), {
-    query = { version = opts.version, all_versions = opts.all_versions and "True" or nil },
-  })
-end
-
----@param name string
----@param new_name string
----@return any
----@return pai.Error? err
-function M:rename_app(name, new_name)
-  return self.transport:call("POST", app_path(name, "/rename"), { json = new_name })
+  return self.transport:call("GET", token_path(nil, name, "/roles"))
 end
 
 return M

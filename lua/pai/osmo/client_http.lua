@@ -105,6 +105,7 @@ end
 ---@field body userdata? a secret that is JSON
 ---@field timeout string|integer?
 ---@field secret boolean? the answer is one
+---@field pick string[]? of the answer's JSON, only these paths are read
 ---@field on_data fun(chunk: string)?
 
 local function options(self, method, path, opts)
@@ -223,12 +224,15 @@ function Transport:call(method, path, opts)
   if not res then
     return nil, e
   end
-  local value, parse_err = res:json()
+  local value, parse_err
+  if opts and opts.pick then
+    value, parse_err = json.decode(res.body, { pick = opts.pick })
+  else
+    value, parse_err = res:json()
+  end
   if value == nil then
-    return err.fail(
-      "EPROTO",
-      ("%s %s: the answer is no JSON: %s"):format(method, path, parse_err.message)
-    )
+    local why = parse_err and parse_err.message or "nothing of what was asked for is in it"
+    return err.fail("EPROTO", ("%s %s: the answer is no JSON: %s"):format(method, path, why))
   end
   return value
 end

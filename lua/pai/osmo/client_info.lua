@@ -153,11 +153,4 @@ function M:tag(id, opts)
   return answer ~= nil and true or nil, e
 end
 
----Everybody who ever submitted.
----@return string[]?
----@return pai.Error? err
-function M:users()
-  return self.transport:call("GET", "/api/users")
-end
-
 return M

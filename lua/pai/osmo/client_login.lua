@@ -144,29 +144,30 @@ local function pieces(login)
   return out
 end
 
----Writes login.yaml, whole or not at all and for its owner only, in the form of OSMO's own client.
----@param login pai.osmo.Login
+---Writes a file of secrets, whole or not at all and for its owner only.
+---@param path string its folder is made
+---@param parts (string|userdata)[] texts and secrets
 ---@return string? path
 ---@return pai.Error? err
-function M.save(login)
-  local path = M.path()
-  local ok, e = fs.mkdir(M.dir(), { parents = true, mode = 448 })
+function M.write(path, parts)
+  local ok, e = fs.mkdir(fs.dirname(path), { parents = true, mode = 448 })
   if not ok then
     return nil, e
   end
   local body
-  body, e = secret.join(pieces(login))
+  body, e = secret.join(parts)
   if not body then
     return nil, e
   end
-  local draft = ("%s.%s"):format(path, require("pai.crypto").hex(4))
+  local target = fs.realpath(path) or path -- a link stays one
+  local draft = ("%s.%s"):format(target, require("pai.crypto").hex(4))
   ok, e = exec.run({ "cat" }, {
     stdin = body,
     stdout = { file = draft, mode = 384 },
     timeout = "10s",
   })
   if ok then
-    ok, e = fs.rename(draft, path)
+    ok, e = fs.rename(draft, target)
   end
   if not ok then
     fs.remove(draft)
@@ -175,11 +176,20 @@ function M.save(login)
   return path
 end
 
----Runs a function while no other pai refreshes the login file.
+---Writes login.yaml in the form of OSMO's own client.
+---@param login pai.osmo.Login
+---@return string? path
+---@return pai.Error? err
+function M.save(login)
+  return M.write(M.path(), pieces(login))
+end
+
+---Runs a function while no other pai changes a file.
 ---@param fn fun(): ...
+---@param path string? default the login file
 ---@return any ...
-function M.locked(fn)
-  local lock <close> = fs.lock(M.path() .. ".lock", { wait = "90s" })
+function M.locked(fn, path)
+  local lock <close> = fs.lock((path or M.path()) .. ".lock", { wait = "90s" })
   return fn(lock ~= nil)
 end
 

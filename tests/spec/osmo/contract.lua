@@ -11,65 +11,128 @@ local serve = require("pai.serve")
 
 local M = {}
 
--- "name" may come once, "name*" may be repeated. {x} stands for one segment of the path.
+-- "name" may come once, "name*" may be repeated. {x} stands for one segment of the path. `by` is
+-- the spec that sends the route with everything that it takes (see M.unsent).
 local ROUTES <const> = {
-  ["GET /api/version"] = {},
-  ["GET /api/router/version"] = {},
-  ["GET /api/users"] = {},
-  ["GET /api/tag"] = {},
-  ["GET /api/profile/settings"] = {},
-  ["POST /api/profile/settings"] = { body = "username email_notification slack_notification pool" },
-  ["GET /api/pool"] = { query = "all_pools pools*" },
-  ["GET /api/pool_quota"] = { query = "all_pools pools*" },
-  ["GET /api/resources"] = { query = "pools* platforms* all_pools concise" },
-  ["GET /api/resources/{n}"] = {},
+  ["GET /api/version"] = { by = "read" },
+  ["GET /api/router/version"] = { by = "session" },
+  ["GET /api/users"] = { by = "account" },
+  ["GET /api/tag"] = { by = "read" },
+  ["GET /api/profile/settings"] = { by = "read" },
+  ["POST /api/profile/settings"] = {
+    body = "email_notification slack_notification pool",
+    by = "change",
+  },
+  ["GET /api/pool"] = { query = "all_pools", by = "read" },
+  ["GET /api/pool_quota"] = { query = "all_pools pools*", by = "read" },
+  ["GET /api/resources"] = { query = "pools* platforms* all_pools", by = "read" },
+  ["GET /api/resources/{n}"] = { by = "read" },
   ["POST /api/pool/{p}/workflow"] = {
     query = "dry_run validation_only priority env_vars* label* workflow_id app_uuid app_version",
     body = "file set_variables set_string_variables uploaded_templated_spec",
     empty = true,
+    by = "submit",
   },
-  ["POST /api/pool/{p}/workflow/{id}/restart"] = { empty = true },
+  ["POST /api/pool/{p}/workflow/{id}/restart"] = { empty = true, by = "change" },
   ["GET /api/workflow"] = {
     query = "users* all_users name statuses* offset limit order pools* all_pools submitted_before "
       .. "submitted_after tags* app priority* label* no_label*",
+    by = "read",
   },
-  ["GET /api/workflow/{id}"] = { query = "skip_groups verbose" },
-  ["GET /api/workflow/{id}/task/{t}"] = {},
-  ["GET /api/workflow/{id}/logs"] = { query = "last_n_lines task_name retry_id query" },
-  ["GET /api/workflow/{id}/error_logs"] = { query = "last_n_lines task_name retry_id query" },
-  ["GET /api/workflow/{id}/events"] = { query = "task_name retry_id" },
-  ["GET /api/workflow/{id}/spec"] = { query = "use_template" },
-  ["POST /api/workflow/{id}/cancel"] = { query = "message force", empty = true },
-  ["POST /api/workflow/{id}/tag"] = { query = "add* remove*", empty = true },
-  ["POST /api/workflow/{id}/exec/task/{t}"] = { query = "entry_command", empty = true },
-  ["POST /api/workflow/{id}/exec/group/{g}"] = { query = "entry_command", empty = true },
-  ["POST /api/workflow/{id}/portforward/{t}"] = { query = "task_ports* use_udp", empty = true },
+  ["GET /api/workflow/{id}"] = { query = "skip_groups verbose", by = "read" },
+  ["GET /api/workflow/{id}/task/{t}"] = { by = "read" },
+  ["GET /api/workflow/{id}/logs"] = {
+    query = "last_n_lines task_name retry_id query",
+    by = "read",
+  },
+  ["GET /api/workflow/{id}/error_logs"] = {
+    query = "last_n_lines task_name retry_id query",
+    by = "read",
+  },
+  ["GET /api/workflow/{id}/events"] = { query = "task_name retry_id", by = "read" },
+  ["GET /api/workflow/{id}/spec"] = { query = "use_template", by = "read" },
+  ["POST /api/workflow/{id}/cancel"] = { query = "message force", empty = true, by = "change" },
+  ["POST /api/workflow/{id}/tag"] = { query = "add* remove*", empty = true, by = "change" },
+  ["POST /api/workflow/{id}/exec/task/{t}"] = {
+    query = "entry_command",
+    empty = true,
+    by = "session",
+  },
+  ["POST /api/workflow/{id}/exec/group/{g}"] = {
+    query = "entry_command",
+    empty = true,
+    by = "session",
+  },
+  ["POST /api/workflow/{id}/portforward/{t}"] = {
+    query = "task_ports* use_udp",
+    empty = true,
+    by = "session",
+  },
   ["GET /api/task"] = {
     query = "workflow_id statuses* users* all_users pools* all_pools nodes* started_after "
       .. "started_before offset limit order summary aggregate_by_workflow priority*",
+    by = "read",
   },
-  ["GET /api/credentials"] = {},
+  ["GET /api/credentials"] = { by = "account" },
   ["POST /api/credentials/{n}"] = {
     body = "registry_credential data_credential generic_credential",
+    by = "account",
   },
-  ["DELETE /api/credentials/{n}"] = {},
-  ["POST /api/auth/jwt/access_token"] = { body = "token", open = true },
+  ["DELETE /api/credentials/{n}"] = { by = "account" },
+  ["POST /api/auth/jwt/access_token"] = { body = "token", open = true, by = "login" },
   ["POST /api/auth/access_token/{n}"] = {
     query = "expires_at description roles*",
     empty = true,
+    by = "account",
   },
-  ["GET /api/auth/access_token"] = {},
-  ["DELETE /api/auth/access_token/{n}"] = {},
-  ["GET /api/auth/access_token/{n}/roles"] = {},
-  ["GET /api/configs/{t}"] = { query = "verbose" },
-  ["GET /api/configs/{t}/{n}"] = { query = "verbose" },
-  ["GET /api/app"] = { query = "users* all_users name offset limit order" },
-  ["GET /api/app/user/{n}"] = { query = "version limit order" },
-  ["POST /api/app/user/{n}"] = { query = "description", text = true },
-  ["PATCH /api/app/user/{n}"] = { text = true },
-  ["DELETE /api/app/user/{n}"] = { query = "version all_versions" },
-  ["GET /api/app/user/{n}/spec"] = { query = "version" },
-  ["POST /api/app/user/{n}/rename"] = { text = true },
+  ["GET /api/auth/access_token"] = { by = "account" },
+  ["DELETE /api/auth/access_token/{n}"] = { by = "account" },
+  ["GET /api/auth/access_token/{n}/roles"] = { by = "account" },
+  ["POST /api/auth/user/{u}/access_token/{n}"] = {
+    query = "expires_at description roles*",
+    empty = true,
+    by = "account",
+  },
+  ["GET /api/auth/user/{u}/access_token"] = { by = "account" },
+  ["DELETE /api/auth/user/{u}/access_token/{n}"] = { by = "account" },
+  ["GET /api/auth/user"] = { query = "start_index count id_prefix roles*", by = "account" },
+  ["POST /api/auth/user"] = { body = "id roles", by = "account" },
+  ["GET /api/auth/user/{u}"] = { by = "account" },
+  ["DELETE /api/auth/user/{u}"] = { by = "account" },
+  ["POST /api/auth/user/{u}/roles"] = { body = "role_name", by = "account" },
+  ["DELETE /api/auth/user/{u}/roles/{r}"] = { by = "account" },
+  ["GET /api/configs/{t}"] = { query = "verbose", by = "config" },
+  ["PATCH /api/configs/{t}"] = { body = "configs_dict description tags", by = "config" },
+  ["PUT /api/configs/{t}"] = { body = "configs configs_dict description tags", by = "config" },
+  ["PUT /api/configs/{t}/{n}"] = { body = "configs description tags", by = "config" },
+  ["PATCH /api/configs/{t}/{n}"] = { body = "configs_dict description tags", by = "config" },
+  ["POST /api/configs/{t}/{n}"] = { body = "configs description tags", by = "config" },
+  ["DELETE /api/configs/{t}/{n}"] = { body = "description tags", by = "config" },
+  ["GET /api/configs/history"] = {
+    query = "offset limit order config_types* name revision tags* created_before created_after "
+      .. "at_timestamp omit_data",
+    by = "config",
+  },
+  ["POST /api/configs/history/rollback"] = {
+    body = "config_type revision description tags",
+    by = "config",
+  },
+  ["DELETE /api/configs/history/{t}/revision/{r}"] = { by = "config" },
+  ["POST /api/configs/history/{t}/revision/{r}/tags"] = {
+    body = "set_tags delete_tags",
+    by = "config",
+  },
+  ["GET /api/configs/diff"] = {
+    query = "config_type first_revision second_revision",
+    by = "config",
+  },
+  ["GET /api/app"] = { query = "users* all_users name offset limit order", by = "app" },
+  ["GET /api/app/user/{n}"] = { query = "version limit order", by = "app" },
+  ["POST /api/app/user/{n}"] = { query = "description", text = true, by = "app" },
+  ["PATCH /api/app/user/{n}"] = { text = true, by = "app" },
+  ["DELETE /api/app/user/{n}"] = { query = "version all_versions", by = "app" },
+  ["GET /api/app/user/{n}/spec"] = { query = "version", by = "app" },
+  ["POST /api/app/user/{n}/rename"] = { text = true, by = "app" },
 }
 
 local HEADERS <const> = {
@@ -164,7 +227,7 @@ local function complaint(c, req, server)
       return "the header " .. name
     end
   end
-  local carries = req.method == "POST" or req.method == "PATCH"
+  local carries = req.method ~= "GET" and req.method ~= "DELETE"
   if carries and req.headers["content-type"] ~= "application/json" then
     return "the content type " .. tostring(req.headers["content-type"])
   end
@@ -177,6 +240,44 @@ local function complaint(c, req, server)
   end
   local ok, what = check_body(c, req)
   return not ok and what or nil
+end
+
+-- What was sent so far in this process: parameters, and members with a dot, by route.
+local sent = {}
+
+local function note(route, req)
+  sent[route] = sent[route] or {}
+  for name, values in pairs(req.query or {}) do
+    sent[route][name] = true
+    sent[route][name .. "*"] = #values > 1 or sent[route][name .. "*"]
+  end
+  local body = req.body ~= "" and json.decode(req.body or "")
+  for name in pairs(type(body) == "table" and body or {}) do
+    sent[route]["." .. name] = true
+  end
+end
+
+---What of the contract no request of this process has used: routes, parameters (a list must have
+---been one of several), members of bodies.
+---@param by string the spec that is to send them
+---@return string[]
+function M.unsent(by)
+  local out = {}
+  for route, rules in pairs(ROUTES) do
+    local had = sent[route]
+    if rules.by == by and not had then
+      out[#out + 1] = route
+    elseif rules.by == by then
+      for name in (rules.query or ""):gmatch("%S+") do
+        out[#out + 1] = not had[name] and route .. "?" .. name or nil
+      end
+      for name in (rules.body or ""):gmatch("%S+") do
+        out[#out + 1] = not had["." .. name] and route .. " ." .. name or nil
+      end
+    end
+  end
+  table.sort(out)
+  return out
 end
 
 ---@class pai.test.Contract
@@ -213,6 +314,7 @@ function Server:handle(req)
     return { status = 422, json = { detail = { { loc = { "contract" }, msg = wrong } } } }
   end
   req.route = c.route
+  note(c.route, req)
   req.args = { req.path:match(c.pattern) }
   table.insert(self.calls, req)
   local answer = self.answers[c.route]

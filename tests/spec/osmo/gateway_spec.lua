@@ -120,7 +120,7 @@ describe("a service behind nginx", function()
   end)
 
   it_runs("that does not take the login says so, and how to go on", function()
-    local code, _, said = pai_run("user", "list")
+    local code, _, said = pai_run("user", "list", "--submitted")
     assert.equal(1, code)
     assert.matches("Jwt is missing", said, 1, true)
     assert.matches("pai osmo login", said, 1, true)
