@@ -39,9 +39,16 @@ function M.print_steps(entries, color)
   for _, entry in ipairs(entries) do
     width = math.max(width, text.width(entry.step))
   end
+  local before
   for _, entry in ipairs(entries) do
     local state = lines.paint(color, TONE[entry.state], text.pad(entry.state, 9))
     local why = entry.why and "  " .. text.one_line(entry.why) or ""
+    -- One missing input can keep a whole cluster's steps unknown.
+    if why ~= "" and why == before then
+      why = "  as above"
+    else
+      before = why
+    end
     if entry.safety == "destroys" and entry.state == "would run" then
       why = "  destroys" .. why
     end

@@ -132,13 +132,26 @@ function M.inner_inputs(scope, got, cwd)
   end
   local result = inputs.resolve(scope.loaded.doc.inputs or {}, given, { cwd = cwd })
   if #result.missing > 0 then
-    local names = {}
+    -- What the recipe around it asks for is the user's to pass; the rest its author left out.
+    local outer = node.scope.loaded.doc.inputs or {}
+    local names, passed, left = {}, {}, {}
     for i, m in ipairs(result.missing) do
       names[i] = m.name
+      if outer[m.name] and node.scope.inp[m.name] == nil then
+        passed[#passed + 1] = m.name .. "="
+      else
+        left[#left + 1] = m.name
+      end
     end
-    local message = "step %s: %s needs %s; give it in `with`"
+    local todo = {}
+    todo[#todo + 1] = #passed > 0 and "pass " .. table.concat(passed, ", ") or nil
+    todo[#todo + 1] = #left > 0 and ("give %s in `with`"):format(table.concat(left, ", ")) or nil
+    local message = "step %s: %s needs %s; %s"
     local list = table.concat(names, ", ")
-    err.raise("ERECIPE", message:format(node.name, scope.loaded.name, list))
+    err.raise(
+      "ERECIPE",
+      message:format(node.name, scope.loaded.name, list, table.concat(todo, "; "))
+    )
   end
   return result
 end

@@ -490,7 +490,15 @@ describe("a run", function()
       local events, r = run('steps = { { name = "cluster", use = "k8s.deploy" } },')
       assert.are.equal(1, r.code)
       assert.are.equal(
-        "step cluster: k8s.deploy needs size; give it in `with`",
+        "step cluster: k8s.deploy needs size; give size in `with`",
+        pick(events, "step.fail")[1].error.message
+      )
+      -- What the recipe around it has as an input is the user's to give.
+      events = run([[inputs = { size = { type = "integer", optional = true } },
+        steps = { { name = "cluster", use = "k8s.deploy",
+          with = function(inp) return { size = inp.size } end } },]])
+      assert.are.equal(
+        "step cluster: k8s.deploy needs size; pass size=",
         pick(events, "step.fail")[1].error.message
       )
     end)
