@@ -213,10 +213,11 @@ end
 ---@param max integer
 ---@param what string what they are: "RECIPE"
 function M.count(args, min, max, what)
+  -- The command's usage becomes the hint.
   if #args < min then
-    err.raise("EUSAGE", "missing " .. what)
+    err.raise("EUSAGE", "missing " .. what, { counted = true })
   elseif #args > max then
-    err.raise("EUSAGE", ("too many arguments: '%s'"):format(args[max + 1]))
+    err.raise("EUSAGE", ("too many arguments: '%s'"):format(args[max + 1]), { counted = true })
   end
 end
 

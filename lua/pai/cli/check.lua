@@ -49,7 +49,7 @@ function M.look(prepared, opts)
       out.stdout(lines.check(check, color) .. "\n")
     end
     require("pai.cli.plan").print_steps(entries, color)
-    out.stdout(("%s: %d gates\n"):format(verdict, #entries))
+    out.stdout(("%s: %d gate%s\n"):format(verdict, #entries, #entries == 1 and "" or "s"))
   end
   return red and 1 or 0
 end

@@ -57,31 +57,41 @@ local function led(command, argv)
   return table.move(argv, 4, #argv, 4, { argv[3], argv[1], argv[2] })
 end
 
+---A command's own command by its name; raises EUSAGE when it has none of that name.
+---@param command pai.cli.Command
+---@param word string
+---@param full string the command as it is typed: "osmo token"
+---@return pai.cli.Command
+function M.sub(command, word, full)
+  local names = {}
+  for i, sub in ipairs(command.commands or {}) do
+    if sub.name == word then
+      return sub
+    end
+    names[i] = sub.name
+  end
+  if #names == 0 then
+    err.raise("EUSAGE", ("pai %s has no commands of its own, and no '%s'"):format(full, word))
+  end
+  local instead = command.refused and command.refused[word]
+  if instead then
+    err.raise("EUSAGE", ("pai %s has no '%s'"):format(full, word), { hint = instead })
+  end
+  local hint = require("pai.text").did_you_mean(word, names)
+  local list = table.concat(names, ", ")
+  err.raise("EUSAGE", ("pai %s has no '%s'%s; it has %s"):format(full, word, hint, list))
+end
+
 -- A command of its own that the first words name: `pai runs show`, `pai osmo token set`.
 local function choose(command, argv)
   argv = led(command, argv)
   local word = argv[1]
+  if not command.commands or not word or word:sub(1, 1) == "-" then
+    return command, argv
+  end
   local full = (command.parent and command.parent .. " " or "") .. command.name
-  for _, sub in ipairs(command.commands or {}) do
-    if sub.name == word then
-      local inner = setmetatable({ parent = full }, { __index = sub })
-      return choose(inner, table.move(argv, 2, #argv, 1, {}))
-    end
-  end
-  if command.commands and word and word:sub(1, 1) ~= "-" then
-    local names = {}
-    for i, sub in ipairs(command.commands) do
-      names[i] = sub.name
-    end
-    local instead = command.refused and command.refused[word]
-    if instead then
-      err.raise("EUSAGE", ("pai %s has no '%s'"):format(full, word), { hint = instead })
-    end
-    local hint = require("pai.text").did_you_mean(word, names)
-    local list = table.concat(names, ", ")
-    err.raise("EUSAGE", ("pai %s has no '%s'%s; it has %s"):format(full, word, hint, list))
-  end
-  return command, argv
+  local inner = setmetatable({ parent = full }, { __index = M.sub(command, word, full) })
+  return choose(inner, table.move(argv, 2, #argv, 1, {}))
 end
 
 local function with_trace(fn, ...)
@@ -98,10 +108,10 @@ end
 ---@param argv string[]
 ---@return integer exit code
 function M.run(command, argv)
-  local opts = {}
+  local opts, chosen = {}, nil
   local ok, code = with_trace(function()
-    local chosen, rest = choose(command, argv)
-    local positional
+    local positional, rest
+    chosen, rest = choose(command, argv)
     positional, opts = args.parse(chosen, rest)
     if opts.help then
       require("pai.cli.help").command(chosen)
@@ -127,6 +137,11 @@ function M.run(command, argv)
   end)
   if ok then
     return code
+  end
+  code = err.wrap(code)
+  if code.counted and not code.hint then
+    local full = (chosen.parent and chosen.parent .. " " or "") .. chosen.name
+    code.hint = ("pai %s %s"):format(full, chosen.usage):gsub(" +$", "")
   end
   return M.report(code, opts)
 end

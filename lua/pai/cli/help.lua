@@ -1,6 +1,9 @@
 -- pai help: generated from the tables of the commands.
 local args = require("pai.cli.args")
 local cli = require("pai.cli")
+local columns = require("pai.cli.columns")
+local err = require("pai.err")
+local dispatch = require("pai.cli.dispatch")
 local out = require("pai.out")
 local text = require("pai.text")
 
@@ -55,8 +58,8 @@ function M.overview(fd)
       rows[#rows + 1] = { "  " .. name, command.summary }
     end
   end
-  out.write(fd or 1, "usage: pai COMMAND [ARGUMENTS]\n\n", text.columns(rows))
-  out.write(fd or 1, "\nenvironment:\n", text.columns(ENVIRONMENT))
+  out.write(fd or 1, "usage: pai COMMAND [ARGUMENTS]\n\n", columns.of(rows, fd))
+  out.write(fd or 1, "\nenvironment:\n", columns.of(ENVIRONMENT, fd))
   out.write(fd or 1, "\nEvery command takes --help, --json and --state DIR.\n")
   out.write(fd or 1, "Exit codes: 0 green, 1 red gate or failed step, 2 usage, 3 input required,\n")
   out.write(fd or 1, "4 held by another run, 70 fault of pai, 130 and 143 interrupted.\n")
@@ -74,12 +77,25 @@ local function option_rows(command)
   return rows
 end
 
--- Prose is wrapped; a line that begins with two spaces stays as it is.
+-- Prose is wrapped, wherever the lines of its source end; a line that begins with two spaces stays
+-- as it is.
 local function laid_out(doc)
-  local lines = {}
-  for line in (doc .. "\n"):gmatch("(.-)\n") do
-    lines[#lines + 1] = line:find("^  ") and line or text.wrap(line, 78)
+  local lines, prose = {}, {}
+  local function flush()
+    if #prose > 0 then
+      lines[#lines + 1] = text.wrap(table.concat(prose, " "), 78)
+      prose = {}
+    end
   end
+  for line in (doc .. "\n"):gmatch("(.-)\n") do
+    if line == "" or line:find("^  ") then
+      flush()
+      lines[#lines + 1] = line
+    else
+      prose[#prose + 1] = line
+    end
+  end
+  flush()
   return table.concat(lines, "\n")
 end
 
@@ -99,15 +115,15 @@ function M.command(command, fd)
     for i, sub in ipairs(command.commands) do
       rows[i] = { "  " .. sub.name, sub.summary }
     end
-    parts[#parts + 1] = "\ncommands:\n" .. text.columns(rows)
+    parts[#parts + 1] = "\ncommands:\n" .. columns.of(rows, fd)
   end
-  parts[#parts + 1] = "\noptions:\n" .. text.columns(option_rows(command))
+  parts[#parts + 1] = "\noptions:\n" .. columns.of(option_rows(command), fd)
   if command.examples then
     local rows = {}
     for i, example in ipairs(command.examples) do
       rows[i] = { "  " .. example[1], example[2] }
     end
-    parts[#parts + 1] = "\nexamples:\n" .. text.columns(rows)
+    parts[#parts + 1] = "\nexamples:\n" .. columns.of(rows, fd)
   end
   out.write(fd or 1, table.concat(parts))
 end
@@ -147,16 +163,12 @@ function M.run(names, opts)
   local command = M.load(names[1])
   if not command then
     local hint = text.did_you_mean(names[1], cli.COMMANDS)
-    require("pai.err").raise("EUSAGE", ("no command '%s'%s"):format(names[1], hint))
+    err.raise("EUSAGE", ("no command '%s'%s"):format(names[1], hint))
   end
   for i = 2, #names do
     local parent = table.concat(names, " ", 1, i - 1)
-    for _, sub in ipairs(command.commands or {}) do
-      if sub.name == names[i] then
-        command = setmetatable({ parent = parent }, { __index = sub })
-        break
-      end
-    end
+    local inner = dispatch.sub(command, names[i], parent)
+    command = setmetatable({ parent = parent }, { __index = inner })
   end
   if opts.json then
     out.stdout(require("pai.json").encode(plain(command)) .. "\n")

@@ -94,9 +94,7 @@ function M.main(argv)
   end
   local command = M.load(name)
   if not command then
-    local hint = require("pai.text").did_you_mean(name, M.COMMANDS)
-    require("pai.out").stderr(("pai: no command '%s'%s\n"):format(name, hint))
-    return 2
+    return require("pai.cli.unknown").run(argv, M.COMMANDS)
   end
   return require("pai.cli.dispatch").run(command, table.move(argv, 2, #argv, 1, {}))
 end

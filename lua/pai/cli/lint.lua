@@ -1,6 +1,5 @@
 -- pai lint
 local async = require("pai.async")
-local err = require("pai.err")
 local fs = require("pai.fs")
 local index = require("pai.recipe.index")
 local json = require("pai.json")
@@ -46,7 +45,7 @@ local function targets(words)
     end
     if not path then
       local _, e = index.resolve(word)
-      err.raise("EUSAGE", e.message)
+      error(e, 0)
     end
     paths[#paths + 1] = path
   end

@@ -1,5 +1,6 @@
 -- pai runs: what runs there were and are.
 local args = require("pai.cli.args")
+local columns = require("pai.cli.columns")
 local duration = require("pai.duration")
 local err = require("pai.err")
 local fs = require("pai.fs")
@@ -106,7 +107,7 @@ function M.run(words, opts)
     rows[i] =
       { run.run, run.recipe or "", run.status, began, time, text.one_line(run.reason or "") }
   end
-  out.stdout(#rows > 0 and text.columns(rows) or "no runs\n")
+  out.stdout(#rows > 0 and columns.of(rows) or "no runs\n")
   return 0
 end
 
@@ -134,19 +135,27 @@ local function show(words, opts)
   )
   for _, name in ipairs(known.order) do
     local unit = known.units[name]
-    local word = unit.skipped and "left out" or unit.done and "done" or unit.error and "failed"
-    word = word or unit.started and "started" or "red"
-    local time = unit.ms and duration.format(unit.ms) or ""
-    out.stdout(("  %s %s %s\n"):format(text.pad(word, 8), name, time))
+    local word = require("pai.run.replay").word(unit)
+    local time = unit.ms and " " .. duration.format(unit.ms) or ""
+    out.stdout(("  %s %s%s\n"):format(text.pad(word, 8), name, time))
     for _, check in ipairs(unit.gate and unit.gate.checks or {}) do
       out.stdout("  " .. lines.check(check, color) .. "\n")
     end
     if unit.error then
       out.stdout("           " .. text.one_line(unit.error.message) .. "\n")
+      if unit.error.hint then
+        out.stdout("           hint: " .. text.one_line(unit.error.hint) .. "\n")
+      end
     end
   end
   for _, path in ipairs(known.media) do
     out.stdout("MEDIA:" .. path .. "\n")
+  end
+  if known.report then
+    out.stdout("report " .. known.report .. "\n")
+  end
+  if brief.status ~= "green" and brief.status ~= "running" then
+    out.stdout(("to go on: pai resume %s\n"):format(id))
   end
   return 0
 end
@@ -192,6 +201,25 @@ local function watch(words, opts)
   end
 end
 
+-- The steps that a run has, by its graph and by what came of it.
+local function step_names(events)
+  local known = require("pai.run.replay").of(events)
+  local names, seen = {}, {}
+  local function add(name)
+    if not seen[name] then
+      seen[name] = true
+      names[#names + 1] = name
+    end
+  end
+  for _, node in ipairs(known.graph or {}) do
+    add(node.name)
+  end
+  for _, name in ipairs(known.order) do
+    add(name)
+  end
+  return names, seen
+end
+
 local function logs(words, opts)
   local id = find(words)
   local dir = state.run_dir(id)
@@ -199,15 +227,31 @@ local function logs(words, opts)
   if not events then
     error(e, 0)
   end
+  local names, is_step = step_names(events)
+  if opts.step and not is_step[opts.step] then
+    local near = text.did_you_mean(opts.step, names)
+    err.raise("EUSAGE", ("%s has no step '%s'%s"):format(id, opts.step, near), {
+      hint = #names > 0 and "it has " .. table.concat(names, ", ") or nil,
+    })
+  end
+  -- A step of several stands for its items and for the steps of what it uses.
+  local function wanted(name)
+    return not opts.step
+      or name == opts.step
+      or name and name:sub(1, #opts.step) == opts.step and name:find("^[%[/]", #opts.step + 1)
+  end
   for _, event in ipairs(events) do
-    local wanted = event.event == "log" and (not opts.step or event.step == opts.step)
-    if wanted then
+    if event.event == "log" and wanted(event.step) then
       print_event(event, opts, false)
     end
   end
+  local wanted_file = {}
+  for _, name in ipairs(names) do
+    wanted_file[name:gsub("[^%w_.-]", "_")] = wanted(name)
+  end
   for _, file in ipairs(fs.list(dir .. "/output") or {}) do
     local name = file:gsub("%.log$", "")
-    if not opts.step or opts.step:gsub("[^%w_.-]", "_") == name then
+    if not opts.step or wanted_file[name] then
       for line in (fs.read(dir .. "/output/" .. file) or ""):gmatch("[^\n]+") do
         if opts.json then
           local event = { event = "output", run = id, step = name, text = text.utf8(line) }

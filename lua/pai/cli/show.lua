@@ -1,5 +1,6 @@
 -- pai show
 local args = require("pai.cli.args")
+local columns = require("pai.cli.columns")
 local index = require("pai.recipe.index")
 local out = require("pai.out")
 local text = require("pai.text")
@@ -8,8 +9,11 @@ local M = {
   name = "show",
   summary = "show a recipe or component: inputs, steps, what it needs",
   usage = "RECIPE|COMPONENT",
+  doc = "Of a component its reference, and the inputs that its actions share; of NAME.deploy and "
+    .. "the like also the steps.",
   examples = {
     { "pai show vda", "a recipe" },
+    { "pai show cluster-microk8s", "a component" },
     { "pai show ./recipes/mine.lua --json", "its description for programs" },
   },
 }
@@ -29,6 +33,10 @@ local function find(what)
   error(e, 0)
 end
 
+local function is_required(decl)
+  return decl.default == nil and not decl.optional
+end
+
 local function input_row(name, decl)
   local kind = decl.type
   if decl.type == "list" then
@@ -44,21 +52,33 @@ local function input_row(name, decl)
       value = table.concat(value, ",")
     end
     notes[#notes + 1] = "default " .. tostring(value)
-  elseif decl.optional then
-    notes[#notes + 1] = "optional"
   else
-    notes[#notes + 1] = "required"
+    notes[#notes + 1] = is_required(decl) and "required" or "optional"
   end
   if decl.env then
     notes[#notes + 1] = "from " .. decl.env
   end
   local doc = text.one_line(decl.doc or "")
-  return { "  " .. name, kind, table.concat(notes, "; "), doc }
+  local what = (doc == "" and "" or doc .. " ") .. "(" .. table.concat(notes, "; ") .. ")"
+  return { "  " .. name, kind, what }
+end
+
+-- What must be given comes first.
+local function input_rows(declared)
+  local rows = {}
+  for _, wanted in ipairs({ true, false }) do
+    for _, name in ipairs(text.keys(declared)) do
+      if is_required(declared[name]) == wanted then
+        rows[#rows + 1] = input_row(name, declared[name])
+      end
+    end
+  end
+  return rows
 end
 
 local function section(title, rows)
   if #rows > 0 then
-    out.stdout("\n" .. title .. ":\n" .. text.columns(rows))
+    out.stdout("\n" .. title .. ":\n" .. columns.of(rows))
   end
 end
 
@@ -88,16 +108,12 @@ local function print(d)
       out.stdout("\n" .. body:gsub("^\n", ""):gsub("%s+$", "") .. "\n")
     end
   end
-  local rows = {}
-  for i, name in ipairs(text.keys(d.inputs)) do
-    rows[i] = input_row(name, d.inputs[name])
-  end
-  section("inputs", rows)
+  section("inputs", input_rows(d.inputs))
   section(
     "steps",
     d.dynamic and { { "  chosen by the inputs; see pai plan" } } or step_rows(d.steps)
   )
-  rows = {}
+  local rows = {}
   for i, key in ipairs(text.keys(d.needs)) do
     local words = {}
     for j, entry in ipairs(d.needs[key]) do
@@ -122,7 +138,7 @@ end
 ---@param opts table
 ---@return integer exit code
 function M.run(words, opts)
-  args.count(words, 1, 1, "RECIPE")
+  args.count(words, 1, 1, "RECIPE or COMPONENT")
   local description, e = index.read(find(words[1]))
   if not description then
     error(e, 0)

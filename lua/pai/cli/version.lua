@@ -10,10 +10,13 @@ local M = {
   },
 }
 
----@param _ string[]
+---@param words string[]
 ---@param opts table
 ---@return integer exit code
-function M.run(_, opts)
+function M.run(words, opts)
+  if words[1] then
+    require("pai.cli.args").count(words, 0, 0, "")
+  end
   local version = require("pai.version")
   local out = require("pai.out")
   if opts.json then

@@ -93,8 +93,7 @@ local function show(self, _, args)
     local unit = brief.steps[s.name]
     local word = "waiting"
     if unit then
-      word = unit.skipped and "left out" or unit.done and "done" or unit.error and "failed"
-      word = word or unit.started and "started" or unit.green and "green" or "red"
+      word = require("pai.run.replay").word(unit)
     end
     local why = unit and unit.error and ": " .. text.one_line(unit.error.message) or ""
     lines[#lines + 1] = ("%s %s%s"):format(word, s.name, why)
@@ -146,13 +145,17 @@ local function logs(self, _, args)
   if args.step then
     table.move({ "--step", args.step }, 1, 2, #argv + 1, argv)
   end
-  local lines = {}
+  local lines, failure = {}, nil
   child.follow(argv, {
     on_event = function(e)
+      failure = failure or e.error
       local who = e.step and e.step .. ": " or ""
       lines[#lines + 1] = text.cut(who .. text.one_line(tostring(e.text)), LOG_WIDTH)
     end,
   })
+  if failure then
+    err.raise(failure.code or "EFAULT", failure.message, { hint = failure.hint })
+  end
   local from = math.max(1, #lines - limit + 1)
   local shown = table.move(lines, from, #lines, 1, {})
   if from > 1 then

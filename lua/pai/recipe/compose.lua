@@ -98,6 +98,11 @@ local function description_of(component, action, load)
         })
       end
     end
+    if index.resolve(component) then
+      err.raise("EUSAGE", ("%s is a recipe, not a component"):format(component), {
+        hint = ("pai plan %s, pai check %s or pai run %s"):format(component, component, component),
+      })
+    end
     local hint = text.did_you_mean(component, names)
     err.raise("ENOENT", ("no component '%s'%s"):format(component, hint), {
       hint = "pai list shows what there is",

@@ -75,7 +75,8 @@ function M.all(opts)
   for _, dir in ipairs(recipe_dirs) do
     for _, file in ipairs(fs.list(dir) or {}) do
       local name = file:match("^([%w_-]+)%.lua$")
-      if name and is_file(dir .. "/" .. file) then
+      -- A recipe's spec may lie beside it.
+      if name and not name:find("_spec$") and is_file(dir .. "/" .. file) then
         add(entries, name, { name = name, path = dir .. "/" .. file, kind = "recipe" })
       end
     end
@@ -143,9 +144,23 @@ function M.resolve(what, opts)
   if path then
     return path
   end
-  local names = {}
-  for i, entry in ipairs((M.all(opts))) do
-    names[i] = entry.name
+  local entries, components = M.all(opts)
+  local names, there = {}, {}
+  for i, entry in ipairs(entries) do
+    names[i], there[entry.name] = entry.name, true
+  end
+  local actions = {}
+  for _, action in ipairs(M.ACTIONS) do
+    actions[#actions + 1] = there[name .. "." .. action] and action or nil
+  end
+  if #actions > 0 then
+    return err.fail("ENOENT", ("%s is a component, not a recipe"):format(name), {
+      hint = ("pai %s %s, or pai show %s"):format(table.concat(actions, "|"), name, name),
+    })
+  end
+  -- A component comes before its actions: "osmo" is nearer to osmo-k8s than to osmo-k8s.deploy.
+  for i, component in ipairs(components) do
+    table.insert(names, i, component.name)
   end
   local hint = text.did_you_mean(name, names)
   return err.fail("ENOENT", ("no recipe '%s'%s"):format(what, hint), {

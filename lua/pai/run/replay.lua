@@ -6,7 +6,7 @@ local M = {}
 ---@field done boolean
 ---@field result any
 ---@field skipped boolean
----@field green boolean its gate
+---@field green boolean? its gate; nil when it has none, or has not come to it
 ---@field attempts integer
 ---@field ms integer?
 ---@field error table?
@@ -19,6 +19,7 @@ local M = {}
 ---@field files table<string, string> path → sha256 as accepted last
 ---@field children table[] with boot, of processes whose end nobody saw
 ---@field media string[]
+---@field report string? path of the page
 ---@field ended table? the run.end line of the last session
 ---@field sessions integer
 ---@field last string? time of the last line
@@ -26,7 +27,7 @@ local M = {}
 local function unit(state, name)
   local u = state.units[name]
   if not u then
-    u = { started = false, done = false, green = false, attempts = 0 }
+    u = { started = false, done = false, attempts = 0 }
     state.units[name] = u
     state.order[#state.order + 1] = name
   end
@@ -109,8 +110,29 @@ on["media"] = function(state, e)
   state.media[#state.media + 1] = e.path
 end
 
+on["report"] = function(state, e)
+  state.report = e.path
+end
+
 on["run.end"] = function(state, e)
   state.ended = e
+end
+
+---How a unit stands, in the word that people are shown.
+---@param u pai.run.Unit
+---@return "left out"|"failed"|"red"|"already"|"done"|"started"
+function M.word(u)
+  if u.skipped then
+    return "left out"
+  elseif u.error then
+    return "failed"
+  elseif u.gate and not u.green then
+    return "red"
+  elseif u.done then
+    return u.how == "already" and "already" or "done"
+  end
+  -- A step that is a gate after others only has neither begun nor done anything.
+  return u.green and not u.started and "done" or "started"
 end
 
 ---Reads the state of a run.
@@ -122,7 +144,7 @@ function M.of(events)
     order = {},
     files = {},
     children = {},
-    media = {},
+    media = require("pai.json").array({}),
     sessions = 0,
   }
   for _, e in ipairs(events) do
