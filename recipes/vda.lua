@@ -221,7 +221,8 @@ The same dataset, video name, seed and codec give the same bytes.]],
       end,
       cancel = function(ctx)
         local found = flow.find(ctx)
-        return found and ctx.osmo:cancel(found.name)
+        local ended = found and (found.status == "COMPLETED" or found.status:find("^FAILED"))
+        return found and not ended and ctx.osmo:cancel(found.name)
       end,
     },
     {

@@ -111,6 +111,9 @@ format["step.skip"] = function(e, c)
 end
 
 format["step.fail"] = function(e, c)
+  if e.error.code == "ECANCELED" then
+    return { line(c, "stopped", "yellow", e.step) }
+  end
   local rows = { line(c, "failed", "red", ("%s: %s"):format(e.step, words(e.error.message))) }
   if e.error.hint then
     rows[2] = "        hint: " .. words(e.error.hint)
@@ -174,22 +177,29 @@ local COUNTERS <const> =
 
 ---The last line of a run; names and order of the counters stay the same.
 ---@param e table the run.end event
+---@param brief boolean? without the counters that are 0
 ---@return string
-function M.recap(e)
+function M.recap(e, brief)
   local parts = { "recap", e.run, e.status }
   for _, name in ipairs(COUNTERS) do
-    parts[#parts + 1] = ("%s=%d"):format(name, e.counters and e.counters[name] or 0)
+    local n = e.counters and e.counters[name] or 0
+    if n > 0 or not brief then
+      parts[#parts + 1] = ("%s=%d"):format(name, n)
+    end
   end
   parts[#parts + 1] = ("time=%.1fs"):format(e.ms / 1000)
   return table.concat(parts, " ")
 end
 
-format["run.end"] = function(e, c)
+format["run.end"] = function(e, c, brief)
   local rows = {}
   if e.status ~= "green" and e.run then
     local tone = e.status == "interrupted" and "yellow" or "red"
     rows[1] = line(c, e.status, tone, words(e.reason) or "")
     rows[2] = ("to go on: pai resume %s"):format(e.run)
+    if e.status == "interrupted" and e.reason ~= "cancelled" then
+      rows[3] = ("to end remote work that it began: pai runs cancel %s"):format(e.run)
+    end
   end
   for _, name in ipairs(text.keys(e.returns or {})) do
     local value = e.returns[name]
@@ -198,17 +208,18 @@ format["run.end"] = function(e, c)
     end
     rows[#rows + 1] = line(c, "result", "bold", ("%s: %s"):format(name, words(value)))
   end
-  rows[#rows + 1] = M.paint(c, e.status == "green" and "green" or "red", M.recap(e))
+  rows[#rows + 1] = M.paint(c, e.status == "green" and "green" or "red", M.recap(e, brief))
   return rows
 end
 
 ---An event as lines; none for what people need not see.
 ---@param event table
 ---@param color boolean
+---@param brief boolean? leaves out what is 0; for people only
 ---@return string[]
-function M.of(event, color)
+function M.of(event, color, brief)
   local fn = format[event.event]
-  return fn and fn(event, color) or {}
+  return fn and fn(event, color, brief) or {}
 end
 
 return M

@@ -20,6 +20,7 @@ local SYMBOLS <const> = {
   skipped = { "-", "-", "dim" },
   red = { "✗", "x", "red" },
   failed = { "✗", "x", "red" },
+  stopped = { "■", "!", "yellow" },
 }
 
 -- Events that the table of steps shows by itself.
@@ -35,7 +36,7 @@ local function is_utf8()
 end
 
 ---@class pai.cli.Live
----@field rows table[] { name, state, since, ms, last }
+---@field rows table[] { name, state, since, ms, last, said }; said: by the step, not by a program
 ---@field by_name table<string, table>
 local Live = {}
 Live.__index = Live
@@ -47,7 +48,7 @@ function M.new()
     rows = {},
     by_name = {},
     above = {},
-    drawn = 0,
+    drawn = {},
     color = term.color(1),
     utf8 = is_utf8(),
   }, Live)
@@ -110,6 +111,8 @@ end
 update["step.done"] = function(self, e)
   local row = self:row(e.step)
   row.state, row.ms = e.how == "already" and "already" or "done", e.ms
+  -- What a program printed last is of use while it runs.
+  row.last = row.said
   count_item(self, e.step)
 end
 
@@ -121,6 +124,9 @@ end
 update["step.fail"] = function(self, e)
   local row = self:row(e.step)
   row.state, row.ms, row.last = "failed", e.ms, e.error.message
+  if e.error.code == "ECANCELED" then
+    row.state, row.last = "stopped", row.said
+  end
 end
 
 update["gate"] = function(self, e)
@@ -134,13 +140,15 @@ update["gate"] = function(self, e)
 end
 
 update["log"] = function(self, e)
-  if e.step and self.by_name[e.step] then
-    self.by_name[e.step].last = e.text
+  local row = e.step and self.by_name[e.step]
+  if row then
+    row.last, row.said = e.text, e.text
   end
 end
 
 update["heartbeat"] = function(self, e)
   local row = self:row(e.step)
+  row.said = e.observation or row.said
   row.last = e.observation or row.last
 end
 
@@ -167,7 +175,7 @@ function Live:visible(max)
     return self.rows
   end
   local chosen, count = {}, 0
-  for _, wanted in ipairs({ "failed", "red", "running", "waiting", "done" }) do
+  for _, wanted in ipairs({ "failed", "red", "stopped", "running", "waiting", "done" }) do
     for _, row in ipairs(self.rows) do
       if row.state == wanted and count < max - 1 and not chosen[row] then
         chosen[row], count = true, count + 1
@@ -184,12 +192,21 @@ function Live:visible(max)
   return list
 end
 
+-- Lines that the last table takes on the screen: a terminal that was made narrower has wrapped it.
+function Live:height(columns)
+  local height = 0
+  for _, width in ipairs(self.drawn) do
+    height = height + math.max(1, (width + columns - 1) // columns)
+  end
+  return height
+end
+
 ---Draws what scrolls by, then the table.
 function Live:draw()
   local columns, height = term.size()
   local parts = {}
-  if self.drawn > 0 then
-    parts[1] = ("\27[%dA"):format(self.drawn)
+  if #self.drawn > 0 then
+    parts[1] = ("\27[%dA"):format(self:height(columns))
   end
   parts[#parts + 1] = "\r\27[J"
   for _, line in ipairs(self.above) do
@@ -202,10 +219,12 @@ function Live:draw()
     name_width = math.max(name_width, text.width(row.name))
   end
   name_width = math.min(name_width, math.max(8, columns // 3))
-  for _, row in ipairs(rows) do
-    parts[#parts + 1] = self:line(row, name_width, columns) .. "\n"
+  self.drawn = {}
+  for i, row in ipairs(rows) do
+    local line = self:line(row, name_width, columns)
+    parts[#parts + 1] = line .. "\n"
+    self.drawn[i] = text.width(line)
   end
-  self.drawn = #rows
   out.stdout(table.concat(parts))
 end
 
@@ -216,7 +235,7 @@ function Live:event(e)
     update[e.event](self, e)
   end
   if e.event == "run.end" then
-    self.ended = lines.of(e, self.color)
+    self.ended = lines.of(e, self.color, true)
     return
   end
   if not IN_TABLE[e.event] then

@@ -141,7 +141,7 @@ local function show(words, opts)
     for _, check in ipairs(unit.gate and unit.gate.checks or {}) do
       out.stdout("  " .. lines.check(check, color) .. "\n")
     end
-    if unit.error then
+    if unit.error and word ~= "stopped" then
       out.stdout("           " .. text.one_line(unit.error.message) .. "\n")
       if unit.error.hint then
         out.stdout("           hint: " .. text.one_line(unit.error.hint) .. "\n")

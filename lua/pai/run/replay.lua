@@ -120,12 +120,12 @@ end
 
 ---How a unit stands, in the word that people are shown.
 ---@param u pai.run.Unit
----@return "left out"|"failed"|"red"|"already"|"done"|"started"
+---@return "left out"|"stopped"|"failed"|"red"|"already"|"done"|"started"
 function M.word(u)
   if u.skipped then
     return "left out"
   elseif u.error then
-    return "failed"
+    return u.error.code == "ECANCELED" and "stopped" or "failed"
   elseif u.gate and not u.green then
     return "red"
   elseif u.done then

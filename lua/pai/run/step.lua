@@ -155,14 +155,19 @@ local function retry_of(step)
   return step.retry or 0, RETRY_WAIT
 end
 
--- Does the step unless it is already so. Returns its state and plain result, or "failed".
+-- A step that a signal ended did not fail.
+local function unfinished(run, e)
+  return run.interrupted and e.code == "ECANCELED" and "stopped" or "failed"
+end
+
+-- Does the step unless it is already so. Returns its state and plain result, "failed" or "stopped".
 local function perform(run, node, unit, item, known)
   local began = task.now()
   local ok, value = pcall(ask_done, run, node, unit, item)
   if not ok then
     local e = err.wrap(value)
     run:emit("step.fail", { step = unit, error = M.plain_error(e), ms = task.now() - began })
-    return "failed"
+    return unfinished(run, e)
   end
   if value ~= nil then
     run:emit("step.done", {
@@ -193,7 +198,7 @@ local function perform(run, node, unit, item, known)
       retry = again or nil,
     })
     if not again then
-      return "failed"
+      return unfinished(run, e)
     end
     task.sleep(wait)
     local asked, found = pcall(ask_done, run, node, unit, item)
@@ -223,7 +228,8 @@ local function run_unit(run, node, item)
   elseif node.step.run and (not known.done or is_in_doubt(node, known)) then
     state, value = perform(run, node, unit, item, known)
   end
-  if node.step.verify and state ~= "failed" and not (state == "kept" and known.green) then
+  local ended = state ~= "failed" and state ~= "stopped"
+  if node.step.verify and ended and not (state == "kept" and known.green) then
     if not pass_gate(run, node, unit, "verify", item, value) then
       state = "red"
     elseif state == "kept" then

@@ -8,6 +8,36 @@ local osmo_schema = require("pai.osmo.schema")
 local spec = require("vda.spec")
 local yaml = require("pai.yaml")
 
+describe("the cancel of vda's workflow", function()
+  it("is asked for while it goes on, and not after its end", function()
+    local cancel
+    for _, step in ipairs(dofile("recipes/vda.lua").steps) do
+      cancel = cancel or step.cancel
+    end
+    local function cancelled(found)
+      local asked = {}
+      cancel({
+        run_id = "run-0badcafe",
+        osmo = {
+          list = function(_, opts)
+            assert.same({ run = "run-0badcafe" }, opts.label)
+            return { found }
+          end,
+          cancel = function(_, name)
+            asked[#asked + 1] = name
+          end,
+        },
+      })
+      return asked
+    end
+    assert.same({ "vda-1" }, cancelled({ name = "vda-1", status = "RUNNING" }))
+    assert.same({ "vda-1" }, cancelled({ name = "vda-1", status = "PENDING" }))
+    assert.same({}, cancelled({ name = "vda-1", status = "COMPLETED" }))
+    assert.same({}, cancelled({ name = "vda-1", status = "FAILED_CANCELED" }))
+    assert.same({}, cancelled(nil))
+  end)
+end)
+
 local function built(name, more)
   local s = {
     flow = name,

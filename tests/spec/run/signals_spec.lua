@@ -104,7 +104,9 @@ describe("a signal", function()
     proc:kill("INT")
     local events, r = finish(proc)
     assert.are.equal(130, r.code)
-    assert.are.equal("interrupted", pick(events, "run.end")[1].status)
+    local last = pick(events, "run.end")[1]
+    assert.are.equal("interrupted", last.status)
+    assert.are.same({ 0, 1 }, { last.counters.failed, last.counters.stopped })
     assert.are.equal("ECANCELED", pick(events, "step.fail", "a")[1].error.code)
   end)
 
