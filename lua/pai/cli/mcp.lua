@@ -64,6 +64,25 @@ local function names_of(list)
   return names
 end
 
+-- A name that is nothing would leave an agent without the tools that it was meant to have.
+local function check_names(names)
+  local entries, components = require("pai.recipe.index").all()
+  local known, there = {}, {}
+  for _, list in ipairs({ entries, components }) do
+    for _, entry in ipairs(list) do
+      known[#known + 1], there[entry.name] = entry.name, true
+    end
+  end
+  for _, name in ipairs(names) do
+    if not there[name] then
+      local hint = require("pai.text").did_you_mean(name, known)
+      err.raise("EUSAGE", ("--recipes: no recipe or component '%s'%s"):format(name, hint), {
+        hint = "pai list shows what there is",
+      })
+    end
+  end
+end
+
 ---@param words string[]
 ---@param opts table
 ---@return integer exit code
@@ -72,10 +91,11 @@ function M.run(words, opts)
   if (opts.port or opts.token) and not opts.http then
     err.raise("EUSAGE", "--port and --token go with --http")
   end
-  local port, token = port_of(opts), token_of(opts.token)
+  local port, token, names = port_of(opts), token_of(opts.token), names_of(opts.recipes)
+  check_names(names or {})
   require("pai.secrets.known").open()
   local server = require("pai.mcp").new({
-    recipes = names_of(opts.recipes),
+    recipes = names,
     read_only = opts.read_only,
     allow_dirty = opts.allow_dirty,
   })

@@ -78,16 +78,43 @@ local function tool_failed(e)
   return Call.text(said, true)
 end
 
+-- Why arguments do not fit a tool's schema: a name that it does not have, or one that is missing. A
+-- recipe's own tools are left to the recipe, which asks for what is missing.
+local function unfit(tool, args)
+  local names = text.keys(tool.inputSchema.properties or {})
+  for _, key in ipairs(text.keys(args)) do
+    if tool.inputSchema.properties[key] == nil then
+      local hint = text.did_you_mean(key, names)
+      local has = #names > 0 and "it has " .. table.concat(names, ", ") or "it has none"
+      return ("%s has no argument '%s'%s; %s"):format(tool.name, key, hint, has)
+    end
+  end
+  for _, key in ipairs(tool.inputSchema.required or {}) do
+    if args[key] == nil then
+      return ("%s needs the argument '%s'"):format(tool.name, key)
+    end
+  end
+end
+
 shared["tools/call"] = function(server, call, params)
   local name, args = string_of(params, "name"), object_of(params, "arguments")
   local found, tool = pcall(server.find_tool, server, name)
   if not found then
     return tool_failed(tool)
   elseif not tool then
-    wire.fail(wire.BAD_PARAMS, "no tool " .. text.cut(text.one_line(name), 80))
+    local names = {}
+    for i, entry in ipairs(server:list("tools")) do
+      names[i] = entry.name
+    end
+    local hint = text.did_you_mean(name, names)
+    wire.fail(wire.BAD_PARAMS, "no tool " .. text.cut(text.one_line(name), 80) .. hint)
   end
   if call.http and call.modern then
     require("pai.mcp.http_headers").check_arguments(call.http, tool.inputSchema, args)
+  end
+  local wrong = tool.strict and unfit(tool, args)
+  if wrong then
+    return Call.text(wrong, true)
   end
   local ok, result = pcall(tool.run, call, args)
   return ok and result or tool_failed(result)

@@ -372,6 +372,7 @@ function M.add(server, opts)
       additionalProperties = false,
     },
     annotations = READING,
+    strict = true,
     run = function(_, args)
       return list_recipes(self, args)
     end,
@@ -387,6 +388,7 @@ function M.add(server, opts)
       additionalProperties = false,
     },
     annotations = READING,
+    strict = true,
     run = function(_, args)
       return load_group(self, args)
     end,

@@ -11,6 +11,7 @@ local M = {}
 ---@field inputSchema table
 ---@field outputSchema table?
 ---@field annotations table?
+---@field strict boolean? arguments are held against inputSchema before it runs
 ---@field run fun(call: pai.mcp.Call, args: table): table the result
 
 ---@class pai.mcp.Prompt

@@ -297,6 +297,7 @@ function M.add(server, recipes, opts)
         description = tool.description,
         inputSchema = tool.inputSchema,
         annotations = tool.annotations,
+        strict = true,
         run = function(call, args)
           return tool.fn(self, call, args)
         end,

@@ -54,6 +54,19 @@ local function join(path, key)
   return path == "" and tostring(key) or path .. "." .. tostring(key)
 end
 
+-- What stands where something else was wanted: a word is shown, with the one that it may stand for.
+local function found_instead(value, wanted)
+  if type(value) ~= "string" or wanted:find("^a list") or wanted:find("^a table") then
+    return type(value)
+  end
+  local choices = {}
+  for word in (wanted:match("^one of (.*)") or ""):gmatch("[^, ]+") do
+    choices[#choices + 1] = word
+  end
+  local hint = text.did_you_mean(value, choices)
+  return ("'%s'%s"):format(text.cut(text.one_line(value), 40), hint)
+end
+
 -- Checks one table against its fields: { name = { kind, required } }.
 function Checker:fields(t, path, known, what)
   local names = text.keys(known)
@@ -72,13 +85,16 @@ function Checker:fields(t, path, known, what)
     else
       local ok, wanted = fields.kinds[field[1]](t[key])
       if not ok then
-        self:add(join(path, key), ("'%s' must be %s, not %s"):format(key, wanted, type(t[key])))
+        local instead = found_instead(t[key], wanted)
+        self:add(join(path, key), ("'%s' must be %s, not %s"):format(key, wanted, instead))
       end
     end
   end
   for _, name in ipairs(names) do
     if known[name][2] and t[name] == nil then
-      self:add(path, ("missing key '%s' in %s"):format(name, what))
+      local _, wanted = fields.kinds[known[name][1]](nil)
+      local which = wanted and wanted:find("^one of") and ": " .. wanted or ""
+      self:add(path, ("missing key '%s' in %s%s"):format(name, what, which))
     end
   end
 end

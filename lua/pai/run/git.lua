@@ -30,9 +30,15 @@ local function ask(root, paths, record)
       return true
     end
     local why = e.stderr and e.stderr:match("[^\n]+") or e.message
-    return err.fail("EGIT", ("ask git about the recipe: %s"):format(why), {
-      hint = "repair that, or pass --allow-dirty",
-    })
+    local hint = "repair that, or pass --allow-dirty"
+    if why:find("dubious ownership", 1, true) then
+      -- Another user's checkout: git asks for the reader's word first, and so does pai.
+      hint = (
+        "if you trust its owner: git config --global --add safe.directory %s; or pass "
+        .. "--allow-dirty"
+      ):format(root)
+    end
+    return err.fail("EGIT", ("ask git about the recipe: %s"):format(why), { hint = hint })
   end
   for entry in r.stdout:gmatch("[^\0]+") do
     local state, path = entry:match("^(..) (.*)$")

@@ -307,6 +307,7 @@ describe("MCP over HTTP", function()
         { "--token", "plain" },
         { "--token", "env:SPEC_NOT_SET" },
         { "--recipes", "," },
+        { "--recipes", "hello,helo" },
       }) do
         local server <close> = start(args)
         assert.are.equal(2, server:wait("30s").code)

@@ -615,6 +615,26 @@ describe("recipes over MCP", function()
     assert.are.same({}, client:ok("prompts/list").prompts)
   end)
 
+  it("are told from names that are nothing", function()
+    local r = bench:pai({ "mcp", "--recipes", "look,slwo" })
+    assert.are.equal(2, r.code)
+    assert.is_truthy(r.stderr:find("no recipe or component 'slwo' (did you mean 'slow'?)", 1, true))
+    local client = connect()
+    local answer = client:call("tools/call", { name = "look_rnu" })
+    assert.are.equal("no tool look_rnu (did you mean 'look_run'?)", answer.error.message)
+    local function said(name, arguments)
+      local result = client:tool(name, arguments)
+      assert.is_true(result.isError)
+      return support.text(result)
+    end
+    local wrong = said("pai_load", { grup = "x" })
+    assert.is_truthy(
+      wrong:find("no argument 'grup' (did you mean 'group'?); it has group", 1, true)
+    )
+    assert.are.equal("pai_load needs the argument 'group'", said("pai_load"))
+    assert.are.equal("pai_runs_logs needs the argument 'run'", said("pai_runs_logs", { lines = 3 }))
+  end)
+
   it("are planned and observed only when the server is read-only", function()
     local client = connect({ "--read-only" })
     for _, tool in ipairs(client:ok("tools/list").tools) do

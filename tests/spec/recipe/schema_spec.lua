@@ -62,7 +62,7 @@ describe("the recipe schema", function()
     assert.are.same({
       "x.lua:2: missing key 'api' in a recipe",
       "x.lua:2: missing key 'name' in a recipe",
-      "x.lua:2: missing key 'safety' in a recipe",
+      "x.lua:2: missing key 'safety' in a recipe: one of observes, changes, destroys",
       "x.lua:2: missing key 'steps' in a recipe",
       "x.lua:2: missing key 'summary' in a recipe",
       "x.lua:2: missing key 'title' in a recipe",
@@ -93,8 +93,23 @@ describe("the recipe schema", function()
       "a safety that is none",
       "",
       nil,
-      "x.lua:6: safety: 'safety' must be one of observes, changes, destroys, not string",
+      "x.lua:6: safety: 'safety' must be one of observes, changes, destroys, not 'harmless'",
       { '"observes"', '"harmless"' },
+    },
+    {
+      "a safety with a slip",
+      "",
+      nil,
+      "x.lua:6: safety: 'safety' must be one of observes, changes, destroys, not 'observs' "
+        .. "(did you mean 'observes'?)",
+      { '"observes"', '"observs"' },
+    },
+    {
+      "no safety",
+      "",
+      nil,
+      "x.lua:1: missing key 'safety' in a recipe: one of observes, changes, destroys",
+      { 'safety = "observes",', "" },
     },
     {
       "a name with capitals",
@@ -207,7 +222,7 @@ describe("the recipe schema", function()
       "",
       '  steps = { { name = "a", run = function() end, timeout = "soon" } },\n',
       'x.lua:7: steps[1].timeout: \'timeout\' must be a duration such as "30s" or "10m",'
-        .. " not string",
+        .. " not 'soon'",
     },
     {
       "a name of a step with a slash",

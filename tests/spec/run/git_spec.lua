@@ -69,6 +69,23 @@ describe("a recipe in git", function()
     assert.is_truthy(said(events):find("not committed (--allow-dirty)", 1, true))
   end)
 
+  it("in another user's checkout says what git wants to hear first", function()
+    recipe("changes", "one")
+    git("init", "-q")
+    -- What git 2.39 says and does there.
+    bench:write(
+      "bin/git",
+      "#!/bin/sh\necho \"fatal: detected dubious ownership in repository at 'x'\" >&2\nexit 128\n"
+    )
+    assert(require("pai.fs").chmod(bench.dir .. "/bin/git", "0755"))
+    local _, r = bench:run({ "./r.lua" }, {
+      env = { PATH = bench.dir .. "/bin:" .. os.getenv("PATH") },
+    })
+    assert.are.equal(1, r.code)
+    local wanted = "git config --global --add safe.directory " .. bench.dir .. "; or pass --allow"
+    assert.is_truthy(r.stderr:find(wanted, 1, true), r.stderr)
+  end)
+
   it("whose module was changed is refused too", function()
     bench:write("r/lib.lua", "return 1\n")
     bench:recipe(
