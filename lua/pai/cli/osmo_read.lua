@@ -182,18 +182,50 @@ local logs = {
     common.RETRY_ID,
     { name = "last", short = "n", arg = "N", doc = "only the last lines" },
     { name = "query", arg = "REGEX", doc = "only lines that hold this" },
-    { name = "error", doc = "the error log of a failed task" }
+    { name = "error", doc = "the error log of the task that failed, or of --task" }
   ),
-  examples = { { "pai osmo logs flow-1 --follow", "until it ends" } },
+  examples = {
+    { "pai osmo logs flow-1 --follow", "until it ends" },
+    { "pai osmo logs flow-1 --error", "why it failed" },
+  },
 }
+
+-- The task whose error log is meant: the one that failed. OSMO itself answers with a list of URLs.
+local function failed_task(c, id)
+  local names, seen = {}, {}
+  for _, group in ipairs(common.checked(c:query(id)).groups or {}) do
+    for _, task in ipairs(group.tasks or {}) do
+      if task.status:find("^FAILED") and not seen[task.name] then
+        seen[task.name] = true
+        names[#names + 1] = task.name
+      end
+    end
+  end
+  if #names > 1 then
+    err.raise("EUSAGE", ("which task of %s? --task NAME"):format(id), {
+      hint = "these failed: " .. table.concat(names, ", "),
+    })
+  elseif #names == 0 then
+    err.raise(
+      "ENOTFOUND",
+      ("no task of %s has failed"):format(id),
+      { hint = "pai osmo logs " .. id }
+    )
+  end
+  return names[1]
+end
 
 ---@param words string[]
 ---@param opts table
 ---@return integer exit code
 function logs.run(words, opts)
   args.count(words, 1, 1, "ID")
+  local c = common.connect(opts)
+  if opts.error and not opts.task then
+    opts.task = failed_task(c, words[1])
+  end
   opts.streamed = true
-  return print_stream(common.connect(opts), "logs", words[1], opts)
+  return print_stream(c, "logs", words[1], opts)
 end
 
 local events = {

@@ -11,6 +11,14 @@ local function read_file(path)
 end
 
 local function submission(words, opts)
+  for _, name in ipairs({ "set", "set_string", "set_env", "label" }) do
+    for _, word in ipairs(opts[name] or {}) do
+      if not word:find("^[^=]+=") then
+        local message = "--%s %s: it is written NAME=VALUE"
+        require("pai.err").raise("EUSAGE", message:format(name:gsub("_", "-"), word))
+      end
+    end
+  end
   return {
     spec = read_file(words[1]),
     file = words[1],
@@ -76,6 +84,24 @@ local function request_of(words, opts)
   }
 end
 
+-- The verdict of the code that the engine runs.
+local function check_here(path, opts)
+  return common.checked(require("pai.osmo.spec").validate_file(path, {
+    variables = opts.set,
+    string_variables = opts.set_string,
+    labels = opts.label,
+    path = path,
+    offline = true,
+  }))
+end
+
+-- The engine knows no file: what is wrong with one is said here, with its lines.
+local function check_for_engine(c, request, opts)
+  if c.target == "local" and request.file then
+    check_here(request.file, opts)
+  end
+end
+
 ---@param words string[]
 ---@param opts table
 ---@return integer exit code
@@ -84,6 +110,9 @@ function submit.run(words, opts)
   local request = request_of(words, opts)
   local c = common.connect(opts, { start = not opts.dry_run and nil })
   request.dry_run = opts.dry_run
+  if not opts.dry_run then
+    check_for_engine(c, request, opts)
+  end
   local answer = common.checked(c:submit(request))
   if not opts.wait or opts.dry_run then
     common.print_submitted(answer, opts)
@@ -117,17 +146,6 @@ local validate = {
   },
 }
 
--- The verdict of the code that the engine runs.
-local function check_here(path, opts)
-  return common.checked(require("pai.osmo.spec").validate_file(path, {
-    variables = opts.set,
-    string_variables = opts.set_string,
-    labels = opts.label,
-    path = path,
-    offline = true,
-  }))
-end
-
 ---@param words string[]
 ---@param opts table
 ---@return integer exit code
@@ -137,7 +155,9 @@ function validate.run(words, opts)
   if opts.target then
     local request = submission(words, opts)
     request.validation_only = true
-    answer = common.checked(common.connect(opts):submit(request))
+    local c = common.connect(opts)
+    check_for_engine(c, request, opts)
+    answer = common.checked(c:submit(request))
     common.print_warnings(answer)
   else
     local name = check_here(words[1], opts).name

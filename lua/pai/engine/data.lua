@@ -56,7 +56,7 @@ function M.allowed(url, roots, forbidden)
     return nil,
       ("%s does not lie under an allowed root (%s)"):format(
         url,
-        #roots == 0 and "none is set; pass --root DIR" or table.concat(roots, ", ")
+        (#roots == 0 and "none is set" or table.concat(roots, ", ")) .. "; pass --root DIR"
       )
   end
   if fs.under(path, { forbidden }) or fs.under(forbidden, { path }) then

@@ -107,6 +107,9 @@ describe("pai osmo", function()
     assert.truthy(text:find("t: Failure reason: - Exit code 3", 1, true))
     local _, errors = pai_run("osmo", "logs", "fails-1", "--error", "--task", "t")
     assert.truthy(errors:find("[t] oops", 1, true))
+    -- The only task that failed is the one that is meant.
+    local _, same = pai_run("osmo", "logs", "fails-1", "--error")
+    assert.equal(errors, same)
     local _, events = pai_run("osmo", "events", "fails-1")
     assert.truthy(events:find("[t] Failed: ", 1, true))
     local restarted
@@ -115,6 +118,38 @@ describe("pai osmo", function()
     assert.equal("fails-2\n", restarted)
     code = pai_run("osmo", "query", "fails-2", "--wait")
     assert.equal(1, code)
+  end)
+
+  it("asks which task's error log is meant when several failed, or says that none did", function()
+    fs.write(
+      dir .. "/both.yaml",
+      "workflow:\n  name: both\n  tasks:\n"
+        .. "  - {name: a, image: pai.local/x, command: [sh, -c, exit 3]}\n"
+        .. "  - {name: b, image: pai.local/x, command: [sh, -c, exit 4]}\n"
+    )
+    local _, id = pai_run("osmo", "submit", "both.yaml")
+    assert.equal(1, (pai_run("osmo", "query", id:gsub("\n", ""), "--wait")))
+    local code, _, said = pai_run("osmo", "logs", "both-1", "--error")
+    assert.equal(2, code)
+    assert.truthy(said:find("which task of both-1? --task NAME\nhint: these failed: a, b", 1, true))
+    assert.equal(0, (pai_run("osmo", "submit", "flow.yaml", "--wait")))
+    local _, newest = pai_json("osmo", "list", "--json")
+    code, _, said = pai_run("osmo", "logs", newest.workflows[1].name, "--error")
+    assert.equal(1, code)
+    assert.truthy(said:find("no task of hello%-%d+ has failed\nhint: pai osmo logs hello"))
+  end)
+
+  it("names file and line of a mistake before anything is submitted, also to the engine", function()
+    fs.write(dir .. "/slip.yaml", "workflow:\n  name: slip\n  tasks:\n  - nme: a\n    image: x\n")
+    local code, text, said = pai_run("osmo", "submit", "slip.yaml")
+    assert.equal(1, code)
+    assert.equal("", text)
+    assert.truthy(said:find("slip.yaml:4: workflow.tasks.0.nme: unknown key 'nme'", 1, true), said)
+    local _, failed = pai_json("osmo", "list", "--status", "FAILED_SUBMISSION", "--json")
+    assert.same({}, failed.workflows)
+    code, _, said = pai_run("osmo", "submit", "flow.yaml", "--set", "who")
+    assert.equal(2, code)
+    assert.truthy(said:find("--set who: it is written NAME=VALUE", 1, true))
   end)
 
   it("validates offline: no engine is started and no service asked", function()
