@@ -108,6 +108,9 @@ local TOGETHER <const> = {
   hash = "pai.run.ctx_data",
 }
 
+-- Fields that are there and may be nil.
+local EMPTY <const> = { item = true, defaults = true, run_dir = true }
+
 -- What is made when a recipe first names it.
 local LATE <const> = {
   fs = function(_, env)
@@ -183,6 +186,14 @@ function M.new(env)
         local value = make(ctx, env)
         rawset(ctx, key, value)
         return value
+      elseif not EMPTY[key] then
+        -- Without this a slip would be "attempt to call a nil value".
+        local names = text.keys(LATE)
+        for _, list in ipairs({ TOGETHER, ctx }) do
+          table.move(text.keys(list), 1, #text.keys(list), #names + 1, names)
+        end
+        local word = tostring(key)
+        err.raise("EINVAL", ("ctx has no '%s'%s"):format(word, text.did_you_mean(word, names)))
       end
     end,
     __metatable = false,

@@ -5,8 +5,6 @@ local fs = require("pai.fs")
 local guard = require("pai.run.ctx_guard")
 local mask = require("pai.mask")
 
-local checked = guard.checked
-
 local M = {}
 
 local REFUSED_OPTIONS <const> = {
@@ -79,7 +77,7 @@ function M.new(env)
     if not opts.timeout then
       opts.timeout = "60s"
     end
-    return checked(require("pai.exec").run(argv, opts))
+    return guard.called(require("pai.exec").run, argv, opts)
   end
   function t.exec(argv, opts)
     guard.act_only(env, "ctx.exec", "use ctx.query")
@@ -88,7 +86,7 @@ function M.new(env)
     if opts.stdout == nil or opts.stdout == "capture" then
       opts = opts.raw and opts or observed(env, opts)
     end
-    return checked(env.run.children:run(env.step, argv, opts))
+    return guard.called(env.run.children.run, env.run.children, env.step, argv, opts)
   end
   function t.which(program)
     for dir in (os.getenv("PATH") or ""):gmatch("[^:]+") do

@@ -16,6 +16,18 @@ function M.checked(value, e)
   return value
 end
 
+---Calls what checks its own options. A mistake in them is the recipe's: pai's file and line before
+---the message would say nothing to its author.
+---@param fn function that gives a value, or nil and an error
+---@return any value
+function M.called(fn, ...)
+  local ok, value, e = pcall(fn, ...)
+  if not ok then
+    error(type(value) == "string" and value:gsub("^[^:]*lua/pai/[^:]+:%d+: ", "") or value, 0)
+  end
+  return M.checked(value, e)
+end
+
 ---Raises where a recipe may only observe.
 ---@param env pai.run.CtxEnv
 ---@param what string
@@ -50,7 +62,9 @@ function M.check_secret(env, handle, kind, name, matches)
   end
   if decl then
     local message = "the secret '%s' may not be given to %s: its input's %s do not name it"
-    err.raise("EACCES", message:format(decl.name, name, kind))
+    err.raise("EACCES", message:format(decl.name, name, kind), {
+      hint = ("add it to %s of the input %s"):format(kind, decl.name),
+    })
   end
 end
 

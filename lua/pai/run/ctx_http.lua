@@ -4,8 +4,6 @@ local err = require("pai.err")
 local guard = require("pai.run.ctx_guard")
 local needs = require("pai.run.needs")
 
-local checked = guard.checked
-
 local M = {}
 
 ---@param env pai.run.CtxEnv
@@ -45,7 +43,7 @@ function M.new(env)
       copy.output = ctx_fs.path(env, copy.output)
       ctx_fs.check_change(env, "ctx.http with output", copy.output)
     end
-    return checked(require("pai.http").request(copy))
+    return guard.called(require("pai.http").request, copy)
   end
   return t
 end

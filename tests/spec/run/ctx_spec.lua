@@ -61,6 +61,29 @@ describe("ctx", function()
     end
   end)
 
+  it("names what a slip was near to", function()
+    local one = live()
+    local ok, e = pcall(function()
+      return one.wirte("x", "y")
+    end)
+    assert.is_false(ok)
+    assert.are.equal("ctx has no 'wirte' (did you mean 'write'?)", e.message)
+    ok, e = pcall(function()
+      return one.stroe
+    end)
+    assert.is_false(ok)
+    assert.are.equal("ctx has no 'stroe' (did you mean 'store'?)", e.message)
+    -- A step without `each` has no item, and may ask.
+    assert.is_nil(one.item)
+  end)
+
+  it("says a mistake in options without a file and line of pai's own", function()
+    local one = live({ needs = needs.bind({ reads = { "ls" } }, {}, { cwd = "/x", recipe = "r" }) })
+    local ok, e = pcall(one.query, { "ls" }, { tiemout = "3s" })
+    assert.is_false(ok)
+    assert.is_truthy(tostring(e):find("^unknown option 'tiemout' %(known: cwd"), tostring(e))
+  end)
+
   describe("osmo", function()
     local known, opened
 
