@@ -121,8 +121,9 @@ local function lock_file(path)
     if lock or e.code ~= "EAGAIN" or task.now() >= deadline then
       return lock, e
     end
+    -- Nobody is named while an owner comes or goes.
     local owner = M.owner(path)
-    if not owner or M.state(owner) ~= "gone" then
+    if owner and M.state(owner) ~= "gone" then
       return nil, e
     end
     task.sleep(10)
