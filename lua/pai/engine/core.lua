@@ -6,6 +6,7 @@ local gpu = require("pai.engine.gpu")
 local group = require("pai.engine.group")
 local json = require("pai.json")
 local logs = require("pai.engine.logs")
+local preempt = require("pai.engine.preempt")
 local status = require("pai.engine.status")
 local task = require("pai.task")
 local wire = require("pai.engine.wire")
@@ -133,7 +134,7 @@ function Engine:kick()
 end
 
 local QUEUED <const> = [[
-  SELECT g.seq, g.cpu, g.gpu, g.memory, g.workflow
+  SELECT g.seq, g.cpu, g.gpu, g.memory, g.workflow, w.priority
   FROM groups g JOIN workflows w ON w.seq = g.workflow
   WHERE g.status = 'SCHEDULING'
   ORDER BY CASE w.priority WHEN 'HIGH' THEN 0 WHEN 'NORMAL' THEN 1 ELSE 2 END, w.seq, g.seq
@@ -209,7 +210,10 @@ local function start_group(self, g, gpus)
   end
   task.spawn(function()
     local ok, fault = pcall(run.execute, run)
-    self.runs[seq] = nil
+    -- What was put back into the queue may be under way again.
+    if self.runs[seq] == run then
+      self.runs[seq] = nil
+    end
     self:release(run)
     if not ok then
       give_up(self, row, fault)
@@ -238,12 +242,16 @@ function Engine:pass()
     local rows = self.store:rows(QUEUED, CANDIDATES, skipped)
     for _, g in ipairs(rows) do
       if not fits(self, g) then
+        preempt.make_room(self, g)
         return true
       end
       local gpus = not (starved and g.gpu > 0) and gpu.find(self.gpus, self.taken, g.gpu)
       if gpus then
         start_group(self, g, gpus)
       else
+        if not starved then
+          preempt.make_room(self, g)
+        end
         starved, skipped = true, skipped + 1
       end
     end

@@ -23,21 +23,13 @@ local KEPT <const> = 4096
 
 local HEAD_MAX <const> = 65536
 
--- How long a sandbox may take to stand, in steps of 10 ms.
-local STEPS <const> = 1000
-
--- The first process of a task's sandbox, once the sandbox stands: it then has a child, the command.
+-- The first process of a task's sandbox, once the sandbox stands.
 local function inner_of(t)
-  for _ = 1, STEPS do
-    local inner = processes.inner_session(t.proc.pid)
-    if inner and processes.inner_session(inner) then
-      return inner
-    elseif t.gone:is_set() then
-      break
-    end
-    task.sleep(10)
+  local inner = processes.standing(t.proc.pid, t.gone)
+  if not inner then
+    err.raise("ENOENT", "the task has just ended")
   end
-  err.raise("ENOENT", "the task has just ended")
+  return inner
 end
 
 -- The words before a command that put it into the sandbox of a task, without any capability.

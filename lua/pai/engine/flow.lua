@@ -240,7 +240,8 @@ function M.requeue(store, group, tasks, ending)
     local now = store:now()
     queue(store, "groups", "seq", group.seq, now)
     store:run(
-      "UPDATE groups SET initializing_start_time = NULL, start_time = NULL WHERE seq = ?",
+      [[UPDATE groups SET initializing_start_time = NULL, start_time = NULL, preempted = NULL
+        WHERE seq = ?]],
       group.seq
     )
     store:run(
@@ -252,6 +253,18 @@ function M.requeue(store, group, tasks, ending)
     changes.ready = true
   end)
   return changes
+end
+
+---Records that groups have to make room; what becomes of them follows when they have ended.
+---@param store pai.engine.Store
+---@param groups integer[] seq
+function M.preempt(store, groups)
+  store:transaction("preempt", function()
+    local now = store:now()
+    for _, seq in ipairs(groups) do
+      store:run("UPDATE groups SET preempted = ? WHERE seq = ?", now, seq)
+    end
+  end)
 end
 
 ---@class pai.engine.Ending

@@ -1,22 +1,14 @@
--- One group under way: its tasks are staged, meet at the barrier, run, upload and end together as
--- the rules for lead and non-lead tasks say.
-local checkpoint = require("pai.engine.checkpoint")
+-- One group under way: its tasks meet at the barrier, hold what the group has been given, and are
+-- stopped together. life.lua has the life of each.
 local err = require("pai.err")
-local flow = require("pai.engine.flow")
 local fs = require("pai.fs")
-local job = require("pai.engine.job")
 local json = require("pai.json")
-local mask = require("pai.mask")
+local life = require("pai.engine.life")
 local network = require("pai.engine.network")
-local processes = require("pai.engine.processes")
-local spare = require("pai.engine.spare")
-local status = require("pai.engine.status")
+local preempt = require("pai.engine.preempt")
 local task = require("pai.task")
 
 local M = {}
-
--- Between TERM and KILL.
-local GRACE <const> = "5s"
 
 ---@class pai.engine.Stop
 ---@field status string for the tasks that have not ended
@@ -24,6 +16,7 @@ local GRACE <const> = "5s"
 ---@field exit_code integer?
 ---@field group_status string? for the group, in place of the roll-up
 ---@field force boolean?
+---@field preempted boolean? the group is settled as a whole when all of its tasks have ended
 
 ---@class pai.engine.Run
 ---@field engine table
@@ -31,55 +24,6 @@ local GRACE <const> = "5s"
 ---@field stop pai.engine.Stop? set once: the tasks that have not ended are to end
 local Run = {}
 Run.__index = Run
-
--- Ends a task in the store and applies the rules of its group.
-local function finish(self, t, ending)
-  if t.finished then
-    return
-  end
-  t.finished = true
-  -- It is stored and answered, past the one writer that masks all other text.
-  ending.message = ending.message and mask.text(ending.message)
-  if self.stop and self.stop.group_status then
-    ending.group_status = self.stop.group_status
-  end
-  local ignore = self.spec.ignoreNonleadStatus ~= false
-  ending.times = t.times
-  self.engine:commit(flow.finish(self.engine.store, t.row, ignore, ending), function()
-    self.engine.logs:event(
-      self.id,
-      t.row.name,
-      ending.status == "COMPLETED" and "Completed" or "Failed",
-      ending.message or ("Exit code %s"):format(ending.exit_code or 0),
-      t.row.retry_id
-    )
-  end)
-  if t.lead then
-    self:halt({
-      status = status.failed(ending.status) and "FAILED" or ending.status,
-      message = "Lead task finished",
-    })
-  elseif status.failed(ending.status) and not ignore then
-    self:halt({ status = "FAILED", message = ("Task %s Failed."):format(t.row.name) })
-  end
-  self:arrive()
-end
-
-local function finish_stopped(self, t)
-  local stop = self.stop
-  finish(self, t, { status = stop.status, exit_code = stop.exit_code, message = stop.message })
-end
-
-local function kill(self, t)
-  local proc, gone = t.proc, t.gone
-  if not (self.stop and self.stop.force) then
-    processes.terminate(t.kind, t.proc)
-    if gone:wait(GRACE) then
-      return
-    end
-  end
-  proc:kill("KILL")
-end
 
 ---Makes every task of the group that has not ended end. The first reason wins, except that a
 ---forced stop makes an earlier one forced.
@@ -99,7 +43,7 @@ function Run:halt(stop)
         t.transfer:cancel()
       end
       if t.proc and not t.gone:is_set() then
-        task.spawn(kill, self, t)
+        task.spawn(life.kill, self, t)
       end
     end
   end
@@ -113,30 +57,6 @@ function Run:arrive()
     end
   end
   self.gate:set()
-end
-
-local EXIT_OF <const> = {
-  ECOMMAND = status.EXIT.COMMAND,
-  EFILES = status.EXIT.FILE,
-  EROOTS = status.EXIT.UNAUTHORIZED,
-  ENOKEYS = status.EXIT.UNAUTHORIZED,
-  ECREDENTIAL = status.EXIT.UNAUTHORIZED,
-  EIMAGE = status.EXIT.IMAGE,
-  ESTART = status.EXIT.START,
-}
-
-local STATUS_OF <const> = { EIMAGE = "FAILED_IMAGE_PULL", ESTART = "FAILED_START_ERROR" }
-
-local function start(self, t, prepared)
-  local proc = job.start(self, t, prepared)
-  t.proc = proc
-  local changes =
-    flow.running(self.engine.store, t.row, proc.pid, proc.start_time, t.times, proc.id)
-  self.engine:commit(changes, function()
-    local what = proc.id and "container " .. proc.id:sub(1, 12) or "process " .. proc.pid
-    self.engine.logs:event(self.id, t.row.name, "Started", "Started " .. what, t.row.retry_id)
-  end)
-  self:arm()
 end
 
 -- Starts the clock of the group's exec_timeout with its first running task.
@@ -156,182 +76,6 @@ function Run:arm()
   end)
 end
 
-local function failure(e, fallback)
-  return {
-    status = STATUS_OF[e.code] or "FAILED",
-    exit_code = EXIT_OF[e.code] or fallback,
-    message = e.message,
-  }
-end
-
--- What the group holds is free once all of its processes have ended.
-local function release(self)
-  for _, t in ipairs(self.tasks) do
-    if not t.finished and not t.gone:is_set() then
-      return
-    end
-  end
-  self.engine:release(self)
-end
-
--- Makes the other tasks begin their command anew, in place: a task of theirs is tried again.
-local function restart_others(self, t)
-  for _, other in ipairs(self.tasks) do
-    if other ~= t and other.proc and not other.finished and not other.gone:is_set() then
-      other.again = true
-      task.spawn(kill, self, other)
-    end
-  end
-end
-
--- Prepares a task and waits for the others of its group. Whether it may start.
-local function ready(self, t)
-  local ok, prepared = pcall(job.prepare, self, t)
-  if self.stop then
-    finish_stopped(self, t)
-    return nil
-  elseif not ok then
-    local e = err.wrap(prepared)
-    job.say(self, t, e.message)
-    finish(self, t, failure(e, status.EXIT.DOWNLOAD))
-    return nil
-  end
-  t.staged = true
-  if #self.tasks > 1 and self.spec.barrier ~= false then
-    job.say(self, t, "Waiting for group ready ...")
-    self:arrive()
-    self.gate:wait()
-    if self.stop then
-      finish_stopped(self, t)
-      return nil
-    end
-    job.say(self, t, "Group ready")
-  end
-  return prepared
-end
-
--- Runs the command to its end. The code; nil when the task has ended otherwise.
-local function command(self, t, prepared)
-  while true do
-    t.again = nil
-    local started, fault = pcall(start, self, t, prepared)
-    if not started then
-      local e = err.wrap(fault)
-      if self.stop then
-        return finish_stopped(self, t)
-      end
-      job.say(self, t, e.message)
-      return finish(self, t, failure(e, status.EXIT.COMMAND))
-    end
-    if self.stop then
-      -- The stop came while the process was being started, and did not see it.
-      task.spawn(kill, self, t)
-    end
-    local code, ending = job.exit_code(t)
-    if t.kind == "plain" then
-      -- What left the process group is no part of a namespace that would have ended with it.
-      processes.reap("PAI_TASK_UUID=" .. t.row.uuid)
-    end
-    t.gone:set()
-    if self.stop or not t.again then
-      return code, ending
-    end
-    t.gone = task.event()
-    job.say(self, t, "Restarting the command: a task of the group is run again")
-  end
-end
-
--- One try of a task. True when there is to be another.
-local function try(self, t)
-  local prepared = ready(self, t)
-  if not prepared then
-    return
-  end
-  local stop_checkpoints = checkpoint.start(self, t, function(text)
-    job.say(self, t, text)
-  end)
-  local code, ending = command(self, t, prepared)
-  stop_checkpoints(code ~= nil)
-  if self.stop and not t.finished then
-    release(self)
-    return finish_stopped(self, t)
-  elseif not code then
-    return
-  end
-  t.times.output_upload_start_time = self.engine.store:now()
-  local new, why
-  if ending then
-    new, why = ending.status, ending.message
-  else
-    new, why = status.of_exit(code, t.spec.exit_actions, {
-      defaults = self.pool.exit_actions,
-      retry = t.row.retry_id,
-      max_retries = self.pool.max_retry_per_task,
-    })
-  end
-  if new ~= "RESCHEDULED" then
-    release(self)
-  end
-  local done, e = job.transfer(t, function()
-    job.upload(self, t)
-  end)
-  if self.stop then
-    return finish_stopped(self, t)
-  elseif not done then
-    job.say(self, t, e.message)
-    return finish(self, t, failure(e, status.EXIT.UPLOAD))
-  end
-  local message = why
-  if not ending and code ~= 0 then
-    message = ("Failure reason:\n- Exit code %d due to task failure. %s"):format(code, why or "")
-  end
-  if new ~= "RESCHEDULED" then
-    spare.give(self.engine, t)
-    local exit_code = ending and ending.exit_code or code
-    return finish(self, t, { status = new, exit_code = exit_code, message = message })
-  end
-  t.row = flow.reschedule(self.engine.store, t.row, {
-    exit_code = code,
-    message = message,
-    times = t.times,
-  })
-  self:place(t)
-  self.engine.logs:event(self.id, t.row.name, "Rescheduled", why, t.row.retry_id)
-  if t.lead or self.spec.ignoreNonleadStatus == false then
-    restart_others(self, t)
-  end
-  return true
-end
-
--- The whole life of one task.
-local function live(self, t)
-  local folder = t.folder
-  while try(self, t) do
-    fs.remove(folder, { recursive = true })
-    folder = t.folder
-  end
-end
-
--- A fault of the engine's own must not leave a task RUNNING.
-local function guarded(self, t)
-  local ok, fault = pcall(live, self, t)
-  if not ok then
-    local e = err.wrap(fault)
-    self.engine:complain(("task %s of %s: %s"):format(t.row.name, self.id, e.trace or e.message))
-    if t.proc and not t.gone:is_set() then
-      t.proc:kill("KILL")
-      t.proc:wait()
-      t.gone:set()
-    end
-    finish(self, t, {
-      status = "FAILED_SERVER_ERROR",
-      exit_code = status.EXIT.SERVER,
-      message = "Fault of the engine: " .. e.message,
-    })
-  end
-  fs.remove(t.folder, { recursive = true })
-end
-
 ---Runs a claimed group to its end.
 function Run:execute()
   local ok, fault = pcall(network.open, self)
@@ -341,14 +85,17 @@ function Run:execute()
   end
   local lives = {}
   for _, t in ipairs(self.tasks) do
-    lives[#lives + 1] = task.spawn(guarded, self, t)
+    lives[#lives + 1] = task.spawn(life.run, self, t)
   end
-  for _, life in ipairs(lives) do
-    life:wait()
+  for _, one in ipairs(lives) do
+    one:wait()
   end
   network.close(self)
   if self.clock then
     self.clock:cancel()
+  end
+  if self.stop and self.stop.preempted then
+    preempt.settle(self)
   end
 end
 
@@ -386,6 +133,7 @@ function M.new(engine, group, gpus)
     group = group,
     id = w.id,
     user = w.user,
+    priority = w.priority,
     pool = pool,
     spec = json.decode(group.spec),
     exec_timeout = engine.timeout(w.exec_timeout),

@@ -6,8 +6,8 @@ local M = {}
 
 -- Whoever is not root enters a namespace from the user namespace that owns it. That need not be the
 -- one that its processes live in: bubblewrap makes a second one where it has made terminals.
--- nsenter knows no way to the first before util-linux 2.40, so the kernel is asked: NS_GET_USERNS of
--- ioctl_ns(2) gives a descriptor of the owner of a namespace.
+-- nsenter knows no way to the first before util-linux 2.40, so the kernel is asked: NS_GET_USERNS
+-- of ioctl_ns(2) gives a descriptor of the owner of a namespace.
 local OWNER <const> = [[
 use Fcntl;
 my ($pid, $kind) = (shift, shift);

@@ -7,10 +7,10 @@ local task = require("pai.task")
 local M = {}
 
 -- bubblewrap's first child is the namespace's init and leads the session of the command.
----@param pid integer of bubblewrap
+---@param pid integer|string of bubblewrap
 ---@return string? pid of the session in it
 function M.inner_session(pid)
-  local f = io.open(("/proc/%d/task/%d/children"):format(pid, pid), "r")
+  local f = io.open(("/proc/%s/task/%s/children"):format(pid, pid), "r")
   local text = f and f:read("a") or ""
   if f then
     f:close()
@@ -18,11 +18,33 @@ function M.inner_session(pid)
   return text:match("^(%d+)")
 end
 
+-- How long a sandbox may take to stand, in steps of 10 ms.
+local STEPS <const> = 1000
+
+---Waits until a sandbox stands: its first process then has a child, the command.
+---@param pid integer of bubblewrap
+---@param gone pai.task.Event set when bubblewrap has ended
+---@return string? pid of the sandbox's first process; nil when it has ended
+function M.standing(pid, gone)
+  for _ = 1, STEPS do
+    local inner = M.inner_session(pid)
+    if inner and M.inner_session(inner) then
+      return inner
+    elseif gone:is_set() then
+      break
+    end
+    task.sleep(10)
+  end
+end
+
 ---Asks a running task to end: TERM to the command and what it started, not to the sandbox.
----@param kind "bubblewrap"|"plain"|"container"
----@param proc table process of pai.exec, or container
-function M.terminate(kind, proc)
-  local inner = kind == "bubblewrap" and M.inner_session(proc.pid)
+---@param t table task with a process of pai.exec, or a container
+function M.terminate(t)
+  if t.kind ~= "bubblewrap" then
+    t.proc:kill("TERM")
+    return
+  end
+  local inner = M.standing(t.proc.pid, t.gone)
   if inner then
     exec.run({ "/bin/sh", "-c", 'kill -TERM "-$0"', inner }, {
       timeout = "5s",
@@ -30,8 +52,6 @@ function M.terminate(kind, proc)
       stderr = "null",
       accept = { 0, 1 },
     })
-  elseif kind ~= "bubblewrap" then
-    proc:kill("TERM")
   end
 end
 

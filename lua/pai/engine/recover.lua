@@ -5,6 +5,7 @@ local data = require("pai.engine.data")
 local flow = require("pai.engine.flow")
 local fs = require("pai.fs")
 local json = require("pai.json")
+local preempt = require("pai.engine.preempt")
 local processes = require("pai.engine.processes")
 local status = require("pai.engine.status")
 local task = require("pai.task")
@@ -62,8 +63,9 @@ local function specs_by_name(g)
 end
 
 -- The verdict on a group that was under way: a lead that had ended decides as it would have done,
--- a cancel that had been asked for is carried out, anything else failed with the engine.
-local function verdict(w, tasks, dead)
+-- a cancel that had been asked for is carried out, what had to make room does so, anything else
+-- failed with the engine.
+local function verdict(w, g, tasks, dead)
   for _, t in ipairs(tasks) do
     if t.lead == 1 and #tasks > 1 and status.finished(t.status) then
       local new = status.failed(t.status) and "FAILED" or t.status
@@ -77,6 +79,14 @@ local function verdict(w, tasks, dead)
       message = flow.cancel_message(w.cancel_by, w.cancel_message),
     }
   end
+  if g.preempted then
+    return {
+      status = "FAILED_PREEMPTED",
+      group_status = "FAILED_PREEMPTED",
+      exit_code = status.EXIT.PREEMPTED,
+      message = preempt.MESSAGE,
+    }
+  end
   return {
     status = "FAILED_BACKEND_ERROR",
     group_status = "FAILED_BACKEND_ERROR",
@@ -88,25 +98,15 @@ local function verdict(w, tasks, dead)
 end
 
 -- Whether the exit actions want all that died with the engine to be tried again.
-local function to_retry(engine, w, alive, specs)
+local function to_retry(engine, w, alive, specs, code)
   local pool = engine.pools[w.pool]
-  for _, t in ipairs(pool and alive or {}) do
-    local new = status.of_exit(status.EXIT.BACKEND, specs[t.name].exit_actions, {
-      defaults = pool.exit_actions,
-      retry = t.retry_id,
-      max_retries = pool.max_retry_per_task,
-    })
-    if new ~= "RESCHEDULED" then
-      return false
-    end
-  end
-  return pool ~= nil and #alive > 0
+  return pool ~= nil and #alive > 0 and status.all_again(code, alive, specs, pool)
 end
 
 local function end_group(engine, w, g, dead, same_boot)
   local specs, spec = specs_by_name(g)
   local tasks = engine.store:tasks(g.seq)
-  local ending = verdict(w, tasks, dead)
+  local ending = verdict(w, g, tasks, dead)
   local alive = {}
   for _, t in ipairs(tasks) do
     if not status.finished(t.status) then
@@ -121,7 +121,7 @@ local function end_group(engine, w, g, dead, same_boot)
   for _, t in ipairs(alive) do
     engine.logs:task(w.id, t.name, t.retry_id, ending.message, true)
   end
-  if ending.exit_code == status.EXIT.BACKEND and to_retry(engine, w, alive, specs) then
+  if ending.exit_code and to_retry(engine, w, alive, specs, ending.exit_code) then
     engine:commit(flow.requeue(engine.store, g, alive, ending))
     return
   end

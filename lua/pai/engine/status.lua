@@ -36,6 +36,7 @@ M.EXIT = {
   SERVER = 3002,
   START = 3003,
   EVICTED = 3004,
+  PREEMPTED = 3006,
 }
 
 ---Whether a status is one of failure; an unknown FAILED_… counts as failed.
@@ -188,6 +189,26 @@ function M.of_exit(code, actions, rules)
     return plain
   end
   return status, ("Exit Action: %s the task for exit code %d."):format(action, code)
+end
+
+---Whether the exit actions want each of some tasks to be tried again, all for the same reason.
+---@param code integer
+---@param tasks table[] rows
+---@param specs table<string, table> by name
+---@param pool pai.engine.Pool
+---@return boolean
+function M.all_again(code, tasks, specs, pool)
+  for _, t in ipairs(tasks) do
+    local new = M.of_exit(code, specs[t.name].exit_actions, {
+      defaults = pool.exit_actions,
+      retry = t.retry_id,
+      max_retries = pool.max_retry_per_task,
+    })
+    if new ~= "RESCHEDULED" then
+      return false
+    end
+  end
+  return true
 end
 
 return M

@@ -223,44 +223,56 @@ describe("an engine that is killed at", function()
   end)
 end)
 
-describe("a store of the version before", function()
-  it("is taken over with all that is in it", function()
-    local engine = S.start()
-    local q = engine:run({ name = "old", tasks = { S.sh("t", "true") } })
-    engine:kill()
-    -- What version 1 did not have is taken out again.
-    local db = assert(require("pai.db").open(engine.paths.db))
-    for _, sql in ipairs({
-      "ALTER TABLE workflows DROP COLUMN app_owner",
-      "ALTER TABLE workflows DROP COLUMN app_name",
-      "ALTER TABLE workflows DROP COLUMN app_version",
-      "ALTER TABLE workflows DROP COLUMN entry",
-      "ALTER TABLE workflows DROP COLUMN entry_base",
-      "ALTER TABLE groups DROP COLUMN gpu",
-      "ALTER TABLE groups DROP COLUMN memory",
-      "ALTER TABLE tasks DROP COLUMN container",
-      "DROP INDEX workflows_listed",
-      "CREATE INDEX workflows_by_time ON workflows (submit_time)",
-      "DROP TABLE app_versions",
-      "DROP TABLE apps",
-      "PRAGMA user_version = 1",
-    }) do
-      assert(db:exec(sql))
-    end
-    db:close()
-    engine:boot()
-    assert.equal("COMPLETED", engine.client:query(q.name).status)
-    assert.equal(q.name, engine.client:list()[1].name)
-    local again = engine:run({ name = "old", tasks = { S.sh("t", "true") } })
-    assert.equal("old-2", again.name)
-    engine:kill()
-    local s = assert(store.open(engine.paths.db))
-    s:run("UPDATE meta SET value = value")
-    assert(s.db:exec("PRAGMA user_version = 99"))
-    s:close()
-    local refused, e = store.open(engine.paths.db)
-    assert.is_nil(refused)
-    assert.truthy(e.message:find("version 99", 1, true))
-    engine:stop()
-  end)
+-- What each version did not have, as statements that take it out again.
+local OLDER <const> = {
+  [2] = {
+    "ALTER TABLE groups DROP COLUMN preempted",
+    "DROP TABLE tags",
+  },
+  [1] = {
+    "ALTER TABLE workflows DROP COLUMN app_owner",
+    "ALTER TABLE workflows DROP COLUMN app_name",
+    "ALTER TABLE workflows DROP COLUMN app_version",
+    "ALTER TABLE workflows DROP COLUMN entry",
+    "ALTER TABLE workflows DROP COLUMN entry_base",
+    "ALTER TABLE groups DROP COLUMN gpu",
+    "ALTER TABLE groups DROP COLUMN memory",
+    "ALTER TABLE tasks DROP COLUMN container",
+    "DROP INDEX workflows_listed",
+    "CREATE INDEX workflows_by_time ON workflows (submit_time)",
+    "DROP TABLE app_versions",
+    "DROP TABLE apps",
+  },
+}
+
+describe("a store of an older version", function()
+  for oldest = 1, 2 do
+    it("is taken over with all that is in it: version " .. oldest, function()
+      local engine = S.start()
+      local q = engine:run({ name = "old", tasks = { S.sh("t", "true") } })
+      engine:kill()
+      local db = assert(require("pai.db").open(engine.paths.db))
+      for version = 2, oldest, -1 do
+        for _, sql in ipairs(OLDER[version]) do
+          assert(db:exec(sql))
+        end
+      end
+      assert(db:exec("PRAGMA user_version = " .. oldest))
+      db:close()
+      engine:boot()
+      assert.equal("COMPLETED", engine.client:query(q.name).status)
+      assert.equal(q.name, engine.client:list()[1].name)
+      local again = engine:run({ name = "old", tasks = { S.sh("t", "true") } })
+      assert.equal("old-2", again.name)
+      engine:kill()
+      local s = assert(store.open(engine.paths.db))
+      s:run("UPDATE meta SET value = value")
+      assert(s.db:exec("PRAGMA user_version = 99"))
+      s:close()
+      local refused, e = store.open(engine.paths.db)
+      assert.is_nil(refused)
+      assert.truthy(e.message:find("version 99", 1, true))
+      engine:stop()
+    end)
+  end
 end)
