@@ -16,6 +16,9 @@ local ERROR_LINES <const> = 100
 local WITH_LABEL <const> =
   "EXISTS (SELECT 1 FROM labels l WHERE l.workflow = workflows.seq AND l.key = ?%s)"
 
+local WITH_TAG <const> =
+  "EXISTS (SELECT 1 FROM tags t WHERE t.workflow = workflows.seq AND t.tag IN (%s))"
+
 ---A text as LIKE takes it literally.
 ---@param text string
 ---@return string
@@ -100,9 +103,10 @@ local function filters(q, user)
     where[#where + 1] = "NOT " .. WITH_LABEL:format("")
     values[#values + 1] = key
   end
-  -- No run of this engine has a tag.
-  if #q:list("tags") > 0 then
-    where[#where + 1] = "0"
+  local tags = q:list("tags")
+  if #tags > 0 then
+    where[#where + 1] = WITH_TAG:format(("?, "):rep(#tags - 1) .. "?")
+    table.move(tags, 1, #tags, #values + 1, values)
   end
   local app = q:text("app")
   if app then

@@ -192,15 +192,30 @@ local function make(name, given, where)
   return p
 end
 
+local function tags_of(where, list)
+  if list == nil then
+    return {}
+  elseif type(list) ~= "table" then
+    bad(where, "a list of words is needed")
+  end
+  for _, tag in ipairs(list) do
+    if type(tag) ~= "string" or not tag:find("^[%w][%w_.-]*$") then
+      bad(where, "%s is no tag of letters, digits, '-', '_' and '.'", tostring(tag))
+    end
+  end
+  return list
+end
+
 ---Reads the pools. Raises EINVAL that names file and key.
 ---@param path string
 ---@return table<string, pai.engine.Pool>
+---@return string[] tags that runs may have
 function M.load(path)
   local out = { [M.DEFAULT] = make(M.DEFAULT, {}, M.DEFAULT) }
   local body, e = fs.read(path, { max = 1048576 })
   if not body then
     if e.code == "ENOENT" then
-      return out
+      return out, {}
     end
     error(e, 0)
   end
@@ -211,7 +226,7 @@ function M.load(path)
     bad(path, "a map 'pools' of pools by name is needed")
   end
   for key in pairs(doc) do
-    if key ~= "pools" then
+    if key ~= "pools" and key ~= "tags" then
       bad(path, "unknown key %s", tostring(key))
     end
   end
@@ -224,7 +239,7 @@ function M.load(path)
     end
     out[name] = make(name, given, where)
   end
-  return out
+  return out, tags_of(path .. ": tags", doc.tags)
 end
 
 return M

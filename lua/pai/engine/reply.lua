@@ -83,6 +83,12 @@ function M.time(ms)
   return ms % 1000 == 0 and text or ("%s.%03d000"):format(text, ms % 1000)
 end
 
+---The answer of what changes something and has nothing to say.
+---@return table
+function M.null()
+  return { headers = { ["content-type"] = "application/json" }, body = "null" }
+end
+
 ---Seconds between two times as a float.
 ---@param from integer?
 ---@param to integer?
@@ -128,6 +134,16 @@ end
 ---@return string[]
 function Query:list(name)
   return self.raw[name] or {}
+end
+
+---@param name string
+---@return table<string, boolean> set of the values that were given
+function Query:set(name)
+  local out = {}
+  for _, value in ipairs(self:list(name)) do
+    out[value] = true
+  end
+  return out
 end
 
 ---@param name string

@@ -11,6 +11,7 @@ local reply = require("pai.engine.reply")
 local session = require("pai.engine.session")
 local status = require("pai.engine.status")
 local submit = require("pai.engine.submit")
+local tags = require("pai.engine.tags")
 local tasks = require("pai.engine.tasks")
 local text = require("pai.text")
 local wire = require("pai.engine.wire")
@@ -167,7 +168,7 @@ end
 
 local function set_credential(engine, req, name)
   credentials.set(engine, user_of(engine, req), name, body_table(req))
-  return { headers = { ["content-type"] = "application/json" }, body = "null" }
+  return reply.null()
 end
 
 local function delete_credential(engine, req, name)
@@ -251,7 +252,15 @@ local ROUTES <const> = {
   { "GET", "/api/profile/settings", profile },
   { "POST", "/api/profile/settings", set_profile },
   { "GET", "/api/users", account.users },
-  { "GET", "/api/tag", account.tags },
+  { "GET", "/api/tag", tags.allowed },
+  { "POST", "/api/workflow/{}/tag", tags.change },
+  { "GET", "/api/auth/access_token", account.tokens },
+  { "POST", "/api/auth/access_token/{}", account.create_token },
+  { "DELETE", "/api/auth/access_token/{}", account.no_token },
+  { "GET", "/api/auth/access_token/{}/roles", account.no_token },
+  { "GET", "/api/auth/user", account.user_list },
+  { "GET", "/api/auth/user/{}", account.user },
+  { "GET", "/api/auth/user/{}/roles", account.user_roles },
   { "GET", "/api/plugins/configs", account.plugins },
   { "GET", "/api/task", list_tasks },
   { "GET", "/api/app", list_apps },

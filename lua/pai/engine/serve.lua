@@ -181,7 +181,7 @@ end
 function M.main(opts)
   local p, db, log, lock = prepare(opts)
   local named = os.getenv("PAI_ENGINE_POOLS")
-  local pool_map = pools.load(named and named ~= "" and named or p.root .. "/pools.yaml")
+  local pool_map, tags = pools.load(named and named ~= "" and named or p.root .. "/pools.yaml")
   local _, uid = fs.user()
   local done = task.event()
   local engine = core.new({
@@ -195,6 +195,7 @@ function M.main(opts)
     memory = memory(),
     gpus = gpu.detect(),
     pools = pool_map,
+    tags = tags,
     sandbox = sandbox.detect(),
     base_url = "http://localhost",
     build = paths.build(),

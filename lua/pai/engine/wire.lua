@@ -3,6 +3,7 @@ local fs = require("pai.fs")
 local json = require("pai.json")
 local reply = require("pai.engine.reply")
 local status = require("pai.engine.status")
+local tags = require("pai.engine.tags")
 local text = require("pai.text")
 
 local M = {}
@@ -134,7 +135,7 @@ function M.workflow(engine, w, skip_groups, verbose)
     parent_job_id = value(w.parent_number),
     dashboard_url = json.null,
     grafana_url = json.null,
-    tags = json.array({}),
+    tags = tags.of(engine, w.seq),
     submit_time = time(w.submit_time),
     start_time = time(w.start_time),
     end_time = time(w.end_time),

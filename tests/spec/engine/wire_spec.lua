@@ -466,7 +466,7 @@ describe("the wire", function()
       assert.equal("USAGE", body.error_code)
       assert.truthy(body.message:find("is not supported by the embedded engine", 1, true), path)
     end
-    refused("POST", "/api/workflow/x-1/tag")
+    refused("POST", "/api/auth/access_token/mine?expires_at=2999-01-01")
     refused("POST", "/api/workflow/x-1/webserver/t")
     refused("POST", "/api/workflow/x-1/portforward/t?use_udp=true")
     refused("DELETE", "/api/workflow/x-1")
