@@ -221,47 +221,55 @@ function M.wrap(s, columns, indent)
   return table.concat(out, "\n")
 end
 
--- The rows when every cell is plain ASCII: a row is one call of string.format, which knows widths
--- of two digits.
-local function plain_columns(rows, widths, count)
-  local formats, out = {}, {}
-  for i, row in ipairs(rows) do
+-- The rows as if every byte were one column wide, with one call of string.format a row, which knows
+-- widths of two digits; nil when that is not so.
+local function plain_columns(rows)
+  local widths, formats, lines = {}, {}, {}
+  for i = 1, #rows do
+    local row = rows[i]
+    for c = 1, #row do
+      local w = #row[c]
+      if w > (widths[c] or 0) then
+        widths[c] = w
+      end
+    end
+  end
+  for i = 1, #rows do
+    local row = rows[i]
     local n = #row
     if not formats[n] then
       local parts = {}
-      for c = 1, n - 1 do
-        parts[c] = ("%%-%ds"):format(widths[c])
+      for c = 1, n do
+        local w = widths[c] or 0
+        parts[c] = c < n and w > 0 and ("%%-%ds"):format(w) or "%s"
+        if c < n and w > 99 then
+          return nil
+        end
       end
-      parts[n] = "%s"
-      formats[n] = table.concat(parts, "  ") .. "\n"
+      formats[n] = table.concat(parts, "  ")
     end
-    local line = n > 0 and formats[n]:format(table.unpack(row)) or "\n"
-    if n > 0 and (n < count or row[n] == "" or row[n]:byte(-1) == 32) then
-      line = line:gsub(" +\n$", "\n")
-    end
-    out[i] = line
+    lines[i] = formats[n]:format(table.unpack(row))
   end
-  return table.concat(out)
+  if table.concat(lines):find("[^ -~]") then
+    return nil
+  end
+  local out = table.concat(lines, "\n") .. (#lines > 0 and "\n" or "")
+  return out:find(" \n", 1, true) and out:gsub(" +\n", "\n") or out
 end
 
 ---Lays rows out in columns, two spaces apart; the last column is not padded.
 ---@param rows string[][]
 ---@return string lines each ended by a newline
 function M.columns(rows)
-  local widths, count, widest, plain = {}, 0, 0, true
-  for _, row in ipairs(rows) do
-    plain = plain and not table.concat(row):find("[^ -~]")
-    for i, cell in ipairs(row) do
-      local w = plain and #cell or M.width(cell)
-      if w > (widths[i] or -1) then
-        widths[i] = w
-        widest = i < #row and w > widest and w or widest
-      end
-    end
-    count = #row > count and #row or count
+  local plain = plain_columns(rows)
+  if plain then
+    return plain
   end
-  if plain and widest < 100 then
-    return plain_columns(rows, widths, count)
+  local widths = {}
+  for _, row in ipairs(rows) do
+    for i, cell in ipairs(row) do
+      widths[i] = math.max(widths[i] or 0, M.width(cell))
+    end
   end
   local out = {}
   for _, row in ipairs(rows) do

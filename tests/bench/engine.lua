@@ -132,7 +132,7 @@ local function fill(state)
   s:close()
 end
 
-local function listing(c)
+local function listing(c, state)
   local times, count = {}, 0
   for i = 1, ROUNDS do
     local before = task.now()
@@ -145,6 +145,27 @@ local function listing(c)
   end
   local least, middle = least_and_median(times)
   bench.row(("%d runs listed, %d a page"):format(count, PAGE), middle .. " ms", "least " .. least)
+  local function once(what, fn)
+    for i = 1, ROUNDS do
+      local before = task.now()
+      fn()
+      times[i] = task.now() - before
+    end
+    least, middle = least_and_median(times)
+    bench.row("  " .. what, middle .. " ms", "least " .. least)
+  end
+  local shown = { "status", "user", "submit_time", "duration" }
+  once("in one call, pages asked for ahead", function()
+    assert(#assert(c:list({ limit = RUNS, name = "old-" })) == RUNS)
+  end)
+  once("the same, read as far as a table shows it", function()
+    assert(#assert(c:list({ limit = RUNS, name = "old-", fields = shown })) == RUNS)
+  end)
+  once("pai osmo list --count, as a command", function()
+    local argv = { pai.exe, "osmo", "list", "--target", "local", "--state", state, "--count" }
+    argv[#argv + 1] = tostring(RUNS)
+    assert(exec.run(argv))
+  end)
   local page = {}
   for i = 1, 20 do
     local before = task.now()
@@ -201,7 +222,7 @@ local function measure(state)
   assert(launch.stop(paths.of(state)))
   fill(state)
   c = assert(client.connect({ target = "local", state = state }))
-  listing(c)
+  listing(c, state)
   watching(c, assert(launch.status(paths.of(state))).pid)
 end
 

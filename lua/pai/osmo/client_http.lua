@@ -105,7 +105,6 @@ end
 ---@field body userdata? a secret that is JSON
 ---@field timeout string|integer?
 ---@field secret boolean? the answer is one
----@field pick string[]? of the answer's JSON, only these paths are read
 ---@field on_data fun(chunk: string)?
 
 local function options(self, method, path, opts)
@@ -213,6 +212,26 @@ function Transport:send(method, path, opts)
   return res
 end
 
+---Reads the JSON of an answer.
+---@param res table
+---@param what string for messages: "GET /api/version"
+---@param pick string[]? only these paths are read
+---@return any value
+---@return pai.Error? err EPROTO
+function M.value(res, what, pick)
+  local value, e
+  if pick then
+    value, e = json.decode(res.body, { pick = pick })
+  else
+    value, e = res:json()
+  end
+  if value == nil then
+    local why = e and e.message or "nothing of what was asked for is in it"
+    return err.fail("EPROTO", ("%s: the answer is no JSON: %s"):format(what, why))
+  end
+  return value
+end
+
 ---Sends a request and reads the JSON of the answer.
 ---@param method string
 ---@param path string
@@ -224,17 +243,7 @@ function Transport:call(method, path, opts)
   if not res then
     return nil, e
   end
-  local value, parse_err
-  if opts and opts.pick then
-    value, parse_err = json.decode(res.body, { pick = opts.pick })
-  else
-    value, parse_err = res:json()
-  end
-  if value == nil then
-    local why = parse_err and parse_err.message or "nothing of what was asked for is in it"
-    return err.fail("EPROTO", ("%s %s: the answer is no JSON: %s"):format(method, path, why))
-  end
-  return value
+  return M.value(res, method .. " " .. path)
 end
 
 ---@param fields table

@@ -1,14 +1,14 @@
 -- Lists of runs. A service gives at most 1,000 a page; longer lists are read page by page, the next
--- ones being asked for while one is looked at.
-local async = require("pai.async")
+-- one being asked for while one is read. Not several at once: a run that is submitted meanwhile
+-- moves others to the next page, where they come again; asked for out of order they could be missed.
+local http = require("pai.osmo.client_http")
+local task = require("pai.task")
 
 ---@class pai.osmo.Client
 local M = {}
 
 local PAGE <const> = 1000
-
--- Pages that are on their way at once.
-local AHEAD <const> = 3
+local PATH <const> = "/api/workflow"
 
 local FILTERS <const> = {
   "users",
@@ -57,60 +57,66 @@ local function picked(fields)
   return pick
 end
 
-local function page(self, query, limit, offset, pick)
-  local own = {}
+-- Asks for a page; the answer is not read yet.
+local function ask(self, query, limit, offset)
+  local own = { limit = limit, offset = offset }
   for name, v in pairs(query) do
     own[name] = v
   end
-  own.limit, own.offset = limit, offset
-  local answer, e = self.transport:call("GET", "/api/workflow", {
-    query = own,
-    pick = pick,
-  })
+  return self.transport:send("GET", PATH, { query = own })
+end
+
+local function read(res, pick)
+  local answer, e = http.value(res, "GET " .. PATH, pick)
   if not answer then
     return nil, e
   end
   return answer.workflows or {}, answer.more_entries == true
 end
 
--- Reads so many pages; those behind the last one are left out. A run that is submitted meanwhile
--- moves others to the next page, where they are not taken again.
+-- Puts a page behind the runs that there are, less those that have come before: at its beginning,
+-- up to the last one that there is.
+local function append(all, page)
+  local last, from = all[#all] and all[#all].name, 1
+  for i, w in ipairs(page) do
+    if w.name == last then
+      from = i + 1
+      break
+    end
+  end
+  table.move(page, from, #page, #all + 1, all)
+end
+
+-- Reads so many runs, as many pages as that takes.
 local function pages(self, query, limit, offset, pick)
-  local found, more = {}, {}
-  local calls, last = {}, nil
-  for i = 1, (limit + PAGE - 1) // PAGE do
-    calls[i] = function()
-      local from = (i - 1) * PAGE
-      if last and i > last then
-        return
+  local all, at = {}, offset or 0
+  local stop = at + limit
+  local res, e = ask(self, query, math.min(PAGE, limit), offset)
+  while res do
+    at = at + PAGE
+    local next_page
+    if at < stop and res.body:find('"more_entries"%s*:%s*true', -100) then -- where services have it
+      next_page = task.spawn(ask, self, query, math.min(PAGE, stop - at), at)
+      task.sleep(0) -- so that it is on its way
+    end
+    local page, more = read(res, pick)
+    if not page then
+      if next_page then
+        next_page:cancel()
+        pcall(next_page.wait, next_page)
       end
-      local got, rest = page(self, query, math.min(PAGE, limit - from), (offset or 0) + from, pick)
-      if not got then
-        error(rest, 0)
-      end
-      found[i], more[i] = got, rest
-      if not rest then
-        last = math.min(last or i, i)
-      end
+      return nil, more
+    end
+    append(all, page)
+    if next_page then
+      res, e = next_page:wait()
+    elseif more and at < stop then
+      res, e = ask(self, query, math.min(PAGE, stop - at), at)
+    else
+      return all, more
     end
   end
-  local ok, e = pcall(async.all, calls, { limit = AHEAD })
-  if not ok and require("pai.err").is(e) and e.code ~= "ECANCELED" then
-    return nil, e
-  elseif not ok then
-    error(e, 0)
-  end
-  last = last or #calls
-  local all, seen = {}, {}
-  for i = 1, last do
-    for _, w in ipairs(found[i]) do
-      if not seen[w.name] then
-        seen[w.name] = true
-        all[#all + 1] = w
-      end
-    end
-  end
-  return all, more[last]
+  return nil, e
 end
 
 ---@class pai.osmo.ListOptions
@@ -142,7 +148,11 @@ function M:list(opts)
   if opts.limit and opts.limit > PAGE then
     return pages(self, query, opts.limit, opts.offset, pick)
   end
-  return page(self, query, opts.limit, opts.offset, pick)
+  local res, e = ask(self, query, opts.limit, opts.offset)
+  if not res then
+    return nil, e
+  end
+  return read(res, pick)
 end
 
 return M

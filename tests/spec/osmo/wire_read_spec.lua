@@ -114,14 +114,11 @@ describe("pai osmo reads", function()
     end
     assert.equal(3500, n)
     assert.equal("", said)
-    local offsets = {}
-    for _, req in ipairs(w.srv.calls) do
+    for i, req in ipairs(w.srv.calls) do
       assert.same({ "1000" }, req.query.limit)
-      offsets[#offsets + 1] = tonumber(req.query.offset[1])
+      assert.same(i > 1 and { tostring((i - 1) * 1000) } or nil, req.query.offset)
     end
-    table.sort(offsets)
-    assert.same({ 0, 1000, 2000, 3000 }, { table.unpack(offsets, 1, 4) })
-    assert.is_true(#offsets <= 6, "pages behind the end are not all asked for")
+    assert.equal(4, #w.srv.calls)
     -- as many as were asked for, from where it was asked
     w.srv.calls = {}
     out, said = w:good("list --count 1500 --offset 1000 --json")
@@ -136,7 +133,7 @@ describe("pai osmo reads", function()
   it("nothing rather than a part when a page cannot be had", function()
     local page = many(5000)
     w.srv.answers["GET /api/workflow"] = function(req)
-      if req.query.offset[1] == "2000" then
+      if req.query.offset and req.query.offset[1] == "2000" then
         return { status = 400, json = { message = "not this one", error_code = "USER" } }
       end
       return page(req)

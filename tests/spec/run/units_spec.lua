@@ -210,6 +210,42 @@ describe("text", function()
     assert.are.equal("日  ", text.pad("日", 4))
   end)
 
+  it("lays rows out in columns, plain or not", function()
+    local function columns(...)
+      return text.columns({ ... })
+    end
+    assert.are.equal(
+      "a    bb\nccc\nd    e   f\n",
+      columns({ "a", "bb" }, { "ccc" }, { "d", "e", "f" })
+    )
+    assert.are.equal("日  b\nab  c\n", columns({ "日", "b" }, { "ab", "c" }))
+    assert.are.equal("a\n\n", columns({ "a", "" }, { "", "" }))
+    assert.are.equal("x\n", columns({ "x", "  " }))
+    local long = ("x"):rep(150)
+    assert.are.equal(
+      long .. "  b\nc" .. (" "):rep(151) .. "d\n",
+      columns({ long, "b" }, { "c", "d" })
+    )
+    assert.are.equal("a  100%\n", columns({ "a", "100%" }))
+    assert.are.equal("", text.columns({}))
+  end)
+
+  it("masks plain data whole, and gives it back when there is nothing to mask", function()
+    local secret = require("pai.secret")
+    local fs = require("pai.fs")
+    local dir = fs.tempdir({ prefix = "pai-units-" })
+    local value = require("pai.crypto").hex(16)
+    fs.write(dir .. "/key", value, { mode = 384 })
+    assert(secret.from_file(dir .. "/key"))
+    fs.remove(dir, { recursive = true })
+    local clean = { a = { "x", { b = 1, c = true } }, [2] = "y" }
+    assert.are.equal(clean, text.masked(clean))
+    local dirty = { a = { "x", { b = "say " .. value } }, [value] = "y", n = 1 }
+    assert.are.same({ a = { "x", { b = "say ***" } }, ["***"] = "y", n = 1 }, text.masked(dirty))
+    assert.are.equal("say " .. value, dirty.a[2].b)
+    assert.are.equal("***", text.masked(value))
+  end)
+
   it("makes one clean line of anything", function()
     assert.are.equal("a b", text.one_line(" a\n\tb \r\n"))
     assert.are.equal("red", text.one_line("\27[31mred\27[0m"))
