@@ -15,6 +15,8 @@ local M = {}
 local VERSION <const> = "2021-12-02"
 -- The service gives the MD5 of a range of at most this size.
 local RANGE_MD5 <const> = 4 << 20
+-- It refuses dates that are further away than 15 minutes.
+local SKEW_S <const> = 600
 
 ---@class pai.store.Azure
 local Azure = {}
@@ -47,14 +49,18 @@ local function open_string(place, keys)
   }
 end
 
+local function secrets_of(place, keys)
+  return keys.access_key and open_string(place, keys)
+    or { account_key = keys.account_key, sas = keys.sas }
+end
+
 ---Makes the driver of a place.
 ---@param place pai.store.Place
 ---@param keys pai.store.Keys
 ---@param opts table see pai.store.wire; on_host
 ---@return pai.store.Azure
 function M.new(place, keys, opts)
-  local found = keys.access_key and open_string(place, keys)
-    or { account_key = keys.account_key, sas = keys.sas }
+  local found = secrets_of(place, keys)
   if not (found.account_key or found.sas or keys.anonymous) then
     err.raise("EINVAL", ("%s: neither AccountKey nor SharedAccessSignature"):format(keys.source))
   end
@@ -66,17 +72,12 @@ function M.new(place, keys, opts)
   if not path then
     err.raise("EINVAL", ("%s: the endpoint is no http(s) address"):format(keys.source))
   end
-  if found.sas then
-    sign.mask_sas(found.sas)
-  end
   if opts.on_host then
     opts.on_host(endpoint)
   end
-  return setmetatable({
+  local self = setmetatable({
     place = place,
     keys = keys,
-    account_key = found.account_key,
-    sas = not found.account_key and found.sas or nil,
     endpoint = endpoint,
     root = path,
     wire = wire.new(keys, opts),
@@ -86,6 +87,33 @@ function M.new(place, keys, opts)
     max_parts = 50000,
     range = RANGE_MD5,
   }, Azure)
+  self:sign_with(found)
+  return self
+end
+
+function Azure:sign_with(found)
+  self.account_key = found.account_key
+  self.sas = not found.account_key and found.sas or nil
+  if self.sas then
+    sign.mask_sas(self.sas)
+  end
+end
+
+-- Whether a request that was refused may go better now: the clock was wrong, a new key is there.
+function Azure:adjust(e, code)
+  if code ~= "AuthenticationFailed" then
+    return false
+  end
+  local date = e.headers and e.headers.date
+  local ahead = date and wire.ahead(date) or 0
+  if self.wire.skew == 0 and math.abs(ahead) > SKEW_S then
+    self.wire.skew = ahead
+    return true
+  elseif wire.renew(self.keys) then
+    self:sign_with(secrets_of(self.place, self.keys))
+    return true
+  end
+  return false
 end
 
 function Azure:url(key)
@@ -94,6 +122,10 @@ end
 
 -- Sends one request. req: method, key, query, headers, body, body_file, into, resume.
 function Azure:send(what, req, opts)
+  opts = opts or {}
+  opts.adjust = function(e, code)
+    return self:adjust(e, code)
+  end
   local query = req.query or {}
   local path = "/" .. s3_sign.encode(self.place.bucket)
   if req.key then

@@ -242,6 +242,8 @@ local function fetch(down, object, target)
   if e.code == "ECHANGED" or not fs.exists(f.log) then
     fs.remove(f.temp)
     fs.remove(f.log)
+  elseif e.expired then
+    e.hint = "what has arrived is kept: with a new key the same command goes on from there"
   elseif e.retryable then
     e.hint = e.hint or "what has arrived is kept: the same command goes on from there"
   end

@@ -352,6 +352,9 @@ M.ACCESS = { "LIST", "READ", "WRITE", "DELETE" }
 ---@return pai.Error? err
 function Store:check(access)
   return guarded(function()
+    if self.driver.check_account then
+      self.driver:check_account()
+    end
     local name = url.prefix(self.place) .. "pai-check-" .. require("pai.crypto").uuid()
     for _, kind in ipairs(access or M.ACCESS) do
       if not CHECKS[kind] then

@@ -18,6 +18,8 @@ local M = {}
 ---@field region string?
 ---@field override_url string? the endpoint, with its scheme
 ---@field addressing_style "virtual"|"path"|"auto"|nil
+---@field profile_endpoint string? what the AWS command line's profile names
+---@field again? fun(): pai.store.Keys reads the key once more from where it was found
 ---@field anonymous boolean? requests carry no signature
 ---@field source string for messages
 
@@ -123,7 +125,7 @@ local function from_aws_files()
     access_key = found.aws_secret_access_key,
     session_token = found.aws_session_token,
     region = found.region,
-    override_url = found.endpoint_url,
+    profile_endpoint = found.endpoint_url,
     source = ("%s, profile %s"):format(path or config, profile),
   }
 end
@@ -223,8 +225,11 @@ local function check(keys)
     })
   end
   local url = keys.override_url
-  if url and not url:find("^https?://[^/?#@]+/?$") then
-    err.raise("EINVAL", ("%s: override_url must be http(s)://host[:port]"):format(keys.source))
+  if url and not url:find("^https?://[^/?#@%s]+[^?#@%s]*$") then
+    err.raise(
+      "EINVAL",
+      ("%s: override_url must be http(s)://host[:port][/path]"):format(keys.source)
+    )
   end
   return keys
 end
@@ -253,6 +258,9 @@ function M.find(place, keys)
           or ""
       ),
     })
+  end
+  found.again = function()
+    return M.find(place)
   end
   return check(found)
 end

@@ -2,6 +2,9 @@
 local crypto = require("pai.crypto")
 local err = require("pai.err")
 local s3_sign = require("pai.store.s3_sign")
+local s3_where = require("pai.store.s3_where")
+local settings = require("pai.store.settings")
+local task = require("pai.task")
 local wire = require("pai.store.wire")
 local xml = require("pai.store.xml")
 
@@ -18,6 +21,13 @@ local PART_META <const> = "x-amz-meta-pai-part"
 ---@field part_size integer? of a multipart ETag
 ---@field modified string?
 
+---@class pai.store.Page
+---@field prefix string
+---@field delimiter? string
+---@field token? string of the page before
+---@field limit? integer
+---@field proof? boolean see S3:prove
+
 ---@class pai.store.S3
 ---@field endpoint string
 ---@field digests string[] what put and put_part want to know of the bytes
@@ -25,44 +35,6 @@ local PART_META <const> = "x-amz-meta-pai-part"
 ---@field max_parts integer
 local S3 = {}
 S3.__index = S3
-
-local function env(name)
-  local value = os.getenv(name)
-  return value ~= "" and value or nil
-end
-
-local function default_endpoint(place, region)
-  if place.scheme == "s3" then
-    local tail = region:find("^cn%-") and "amazonaws.com.cn" or "amazonaws.com"
-    return ("https://s3.%s.%s"):format(region, tail)
-  elseif place.scheme == "gs" then
-    return "https://storage.googleapis.com"
-  end
-  return "https://" .. place.host
-end
-
-local function region_of(place, keys)
-  local region = keys.region
-  if place.scheme == "tos" then
-    region = region or place.host:match("^tos%-s3%-([%w-]+)%.")
-  elseif place.scheme == "gs" then
-    region = region or "auto"
-  elseif place.scheme == "s3" then
-    region = region or env("AWS_REGION") or env("AWS_DEFAULT_REGION")
-  end
-  return region and region ~= "" and region or "us-east-1"
-end
-
--- A bucket's name becomes part of the host where that is known to work: AWS and TOS.
-local function is_virtual(place, keys, custom)
-  local style = keys.addressing_style or env("OSMO_S3_ADDRESSING_STYLE")
-  if style == "virtual" or style == "path" then
-    return style == "virtual"
-  elseif place.scheme == "tos" then
-    return not custom
-  end
-  return place.scheme == "s3" and not custom and place.bucket:find("^[a-z0-9][a-z0-9-]+$") ~= nil
-end
 
 ---Makes the driver of a place.
 ---@param place pai.store.Place
@@ -73,18 +45,11 @@ function M.new(place, keys, opts)
   if not keys.anonymous and not (keys.access_key_id and keys.access_key) then
     err.raise("EINVAL", ("%s: an access_key_id and an access_key are needed"):format(keys.source))
   end
-  local custom = keys.override_url
-  if not custom and place.scheme == "s3" then
-    custom = env("AWS_ENDPOINT_URL_S3") or env("AWS_ENDPOINT_URL")
-  end
-  if custom and not custom:find("^https?://[^/?#@]+/?$") then
-    err.raise("EINVAL", "the endpoint of a store must be http(s)://host[:port]")
-  end
   local self = setmetatable({
     place = place,
     keys = keys,
-    custom = custom,
-    region = region_of(place, keys),
+    where = s3_where.find(place, keys),
+    page = settings.integer("OSMO_S3_PAGINATOR_SIZE", 1),
     wire = wire.new(keys, opts),
     on_host = opts.on_host,
     multipart = true,
@@ -94,47 +59,105 @@ function M.new(place, keys, opts)
   return self
 end
 
--- Where requests go; again when the region turns out to be another one.
+-- The address of requests; again when region or style turn out to be others.
 function S3:settle()
-  local endpoint = (self.custom or default_endpoint(self.place, self.region)):gsub("/+$", "")
-  local scheme, host = endpoint:match("^(https?)://(.+)$")
-  host = host:lower():gsub(scheme == "https" and ":443$" or ":80$", "")
-  self.path = ""
-  if is_virtual(self.place, self.keys, self.custom) then
-    host = self.place.bucket .. "." .. host
-  else
-    self.path = "/" .. s3_sign.encode(self.place.bucket)
-  end
-  self.host, self.endpoint = host, scheme .. "://" .. host
-  -- Over TLS nobody can change the body; without it, the signature covers its digest.
-  self.digests = scheme == "https" and { "md5" } or { "md5", "sha256" }
+  local address = s3_where.address(self.where, self.place.bucket)
   if self.on_host then
-    self.on_host(self.endpoint)
+    local ok, e = pcall(self.on_host, address.scheme .. "://" .. address.host)
+    if not ok and self.where.guess then -- the named host is allowed, a name below it is not
+      return self:use_path()
+    elseif not ok then
+      error(e, 0)
+    end
+  end
+  self.host, self.path, self.home = address.host, address.path, address.home
+  self.endpoint = address.scheme .. "://" .. address.host
+  -- Over TLS nobody can change the body; without it, the signature covers its digest.
+  self.digests = address.scheme == "https" and { "md5" } or { "md5", "sha256" }
+end
+
+function S3:use_path()
+  self.where.style, self.where.guess = "path", nil
+  self:settle()
+  return true
+end
+
+-- Errors that are a server's answer.
+local ANSWERS <const> = { EHTTP = true, EACCES = true, ENOENT = true, EPROTO = true }
+
+-- Nobody said whether the bucket's name stands in the host's. That is found out before all else: a
+-- server that does not look at its host's name takes a key's first part for the bucket.
+function S3:prove()
+  if self.proving then
+    return self.proving:wait()
+  end
+  self.proving = task.event()
+  local ok, e = pcall(self.list, self, { prefix = "", limit = 1, proof = true })
+  self.proving:set()
+  self.proving = nil
+  if ok then
+    self.where.guess = nil
+  elseif not err.is(e) or e.retryable or not ANSWERS[e.code] then
+    error(e, 0)
+  elseif self.where.guess then
+    self:use_path()
   end
 end
 
--- A store that knows the bucket's region better says so in a header.
-function S3:adjust(e, code)
-  local region = e.headers and e.headers["x-amz-bucket-region"]
-  if region and region ~= self.region and region:find("^[%w-]+$") then
-    self.region = region
+-- What a refused look (which has no body) was about: a listing says it, and mends what can be.
+function S3:ask_why()
+  local before = self.mended
+  self.asking = true
+  local ok, e = pcall(self.list, self, { prefix = "", limit = 1 })
+  self.asking = nil
+  if not ok and err.is(e, "ECANCELED") then
+    error(e, 0)
+  end
+  return self.mended ~= before
+end
+
+-- Whether a request that failed may go better now: the store knows the bucket's region better, the
+-- bucket's name does not belong into the host's, the clock was wrong, a new key is there.
+function S3:mend(e, code, req)
+  local headers = e.headers or {}
+  local region = headers["x-amz-bucket-region"]
+  if code == "AuthorizationHeaderMalformed" then
+    region = region or wire.said(e, "Region")
+  end
+  if region and region ~= self.where.region and region:find("^[%w-]+$") then
+    self.where.region = region
     self:settle()
     return true
+  elseif self.where.guess and (e.tls or wire.is_unknown_host(e)) then
+    return self:use_path()
   elseif code == "RequestTimeTooSkewed" and self.wire.skew == 0 then
-    local date = e.headers and e.headers.date
-    local ahead = date and wire.ahead(date)
+    local ahead = headers.date and wire.ahead(headers.date)
     self.wire.skew = ahead or 0
     return ahead ~= nil and ahead ~= 0
+  elseif wire.is_expired(code) then
+    return wire.renew(self.keys)
   end
-  return false
+  local unsaid = req.method == "HEAD" and not code and e.status == 400
+  return unsaid and not self.asking and self:ask_why()
+end
+
+function S3:adjust(e, code, req)
+  local better = self:mend(e, code, req)
+  if better then
+    self.mended = (self.mended or 0) + 1
+  end
+  return better
 end
 
 -- Sends one request. req: method, key, query, headers, body, body_file, sha256, into; more options
 -- as in wire.call.
 function S3:send(what, req, opts)
   opts = opts or {}
+  while self.where.guess and not opts.proof do
+    self:prove()
+  end
   opts.adjust = function(e, code)
-    return self:adjust(e, code)
+    return self:adjust(e, code, req)
   end
   local query = s3_sign.query(req.query or {})
   return wire.call(self.wire, what, function(last)
@@ -168,9 +191,24 @@ function S3:send(what, req, opts)
         query = query,
         headers = headers,
         payload = payload,
-      }, self.keys, self.region, os.time() + self.wire.skew),
+      }, self.keys, self.where.region, os.time() + self.wire.skew),
     }
   end, opts)
+end
+
+---Whether the key is one of the account that the URL names: in Swift's S3 API the key alone decides
+---whose containers are meant. Raises EACCES.
+function S3:check_account()
+  local id, account = self.keys.access_key_id, self.place.account
+  if account and id then
+    local first, second = id:match("^([^:]*):(.*)$")
+    if second ~= account and "AUTH_" .. (first or id) ~= account then
+      local message = "the key %s is not for the account %s, which the URL names"
+      err.raise("EACCES", message:format(id, account), {
+        hint = "the key came from " .. self.keys.source,
+      })
+    end
+  end
 end
 
 function S3:url(key)
@@ -178,7 +216,7 @@ function S3:url(key)
 end
 
 ---One page of a listing.
----@param page {prefix: string, delimiter: string?, token: string?, limit: integer?}
+---@param page pai.store.Page
 ---@return {objects: pai.store.Object[], prefixes: string[], token: string?}
 function S3:list(page)
   local what = "list " .. self:url(page.prefix)
@@ -189,11 +227,16 @@ function S3:list(page)
       prefix = page.prefix,
       delimiter = page.delimiter,
       ["continuation-token"] = page.token,
-      ["max-keys"] = page.limit,
+      ["max-keys"] = page.limit or self.page,
       ["encoding-type"] = "url",
     },
-  })
+  }, { proof = page.proof })
   local root = wire.root(what, r)
+  if root.name == "ListAllMyBucketsResult" then -- the server did not see the bucket's name
+    err.raise("EPROTO", what .. ": the store lists its buckets in place of this one", {
+      hint = "addressing_style: path, in config.yaml, puts the bucket's name into the path",
+    })
+  end
   local coded = xml.text(root, "EncodingType") == "url"
   local function name_of(text)
     if not coded then

@@ -3,6 +3,7 @@ local async = require("pai.async")
 local err = require("pai.err")
 local fs = require("pai.fs")
 local record = require("pai.store.record")
+local settings = require("pai.store.settings")
 local sums = require("pai.store.sums")
 local url = require("pai.store.url")
 
@@ -185,7 +186,7 @@ end
 -- that cannot succeed is given up, so that no parts stay behind.
 local function put_multipart(up, source, part)
   local driver = up.driver
-  local target = driver.endpoint .. " " .. driver:url(source.key)
+  local target = driver.home .. " " .. driver:url(source.key)
   local rec = record.open(target, source, part)
   local _ <close> = setmetatable({}, {
     __close = function()
@@ -211,7 +212,9 @@ local function put_multipart(up, source, part)
     return
   end
   e = err.wrap(e)
-  if e.retryable or e.code == "ECANCELED" then
+  if e.expired then
+    e.hint = "what has arrived is kept: with a new key the same command goes on from there"
+  elseif e.retryable or e.code == "ECANCELED" then
     e.hint = e.hint or "what has arrived is kept: the same command goes on from there"
   elseif rec.id then
     pcall(driver.abort, driver, source.key, rec.id)
@@ -245,7 +248,7 @@ end
 ---@param opts {resume: boolean?, part_size: integer?, threshold: integer?}
 function M.run(up, sources, opts)
   local threshold = opts.threshold
-    or math.tointeger(tonumber(os.getenv("OSMO_S3_MULTIPART_THRESHOLD_BYTES")))
+    or settings.integer("OSMO_S3_MULTIPART_THRESHOLD_BYTES", 1)
     or THRESHOLD
   for _, source in ipairs(sources) do
     up.meter:expect(source.size)

@@ -3,6 +3,8 @@
 -- came from. What the store says of a signature is not repeated: it may hold parts of it.
 local err = require("pai.err")
 local http = require("pai.http")
+local settings = require("pai.store.settings")
+local sign = require("pai.sign")
 local task = require("pai.task")
 local xml = require("pai.store.xml")
 
@@ -30,14 +32,10 @@ local RETRYABLE_CODE <const> = {
 ---@class pai.store.Wire
 ---@field keys pai.store.Keys
 ---@field retries integer
+---@field patience_ms integer what may pass is asked again at least for so long
 ---@field pause_ms integer before the second attempt; it doubles
 ---@field ca_file string?
 ---@field skew integer seconds that the store's clock is ahead
-
-local function env(name)
-  local value = os.getenv(name)
-  return value ~= "" and value or nil
-end
 
 ---@param keys pai.store.Keys
 ---@param opts {retries: integer?, retry_wait_ms: integer?, ca_file: string?}
@@ -45,17 +43,69 @@ end
 function M.new(keys, opts)
   return {
     keys = keys,
-    retries = opts.retries or tonumber(os.getenv("OSMO_S3_MAX_RETRY_COUNT")) or RETRIES,
+    retries = opts.retries or settings.integer("OSMO_S3_MAX_RETRY_COUNT", 0) or RETRIES,
+    patience_ms = not opts.retries and settings.duration("OSMO_S3_TIMEOUT") or 0,
     pause_ms = opts.retry_wait_ms or PAUSE_MS,
-    ca_file = opts.ca_file or env("AWS_CA_BUNDLE") or env("REQUESTS_CA_BUNDLE"),
+    ca_file = opts.ca_file or settings.env("AWS_CA_BUNDLE") or settings.env("REQUESTS_CA_BUNDLE"),
     skew = 0,
   }
+end
+
+local function error_of(e)
+  return e.body and e.body ~= "" and xml.parse(e.body) or nil
+end
+
+---What an error's body has under a name.
+---@param e pai.Error of pai.http
+---@param name string
+---@return string?
+function M.said(e, name)
+  return xml.text(error_of(e), name)
+end
+
+---Whether there is no such host. libcurl tells it in words only.
+---@param e pai.Error of pai.http
+---@return boolean
+function M.is_unknown_host(e)
+  return e.code == "ENETWORK" and e.message:find("Could not resolve host", 1, true) ~= nil
+end
+
+local EXPIRED <const> = { ExpiredToken = true, ExpiredTokenException = true }
+
+---Whether the store says that the key has been valid once.
+---@param code string?
+---@return boolean
+function M.is_expired(code)
+  return EXPIRED[code] == true
+end
+
+-- A name for what is secret in keys.
+local function print_of(keys)
+  local secrets = {}
+  for _, name in ipairs({ "access_key", "session_token", "account_key", "sas" }) do
+    secrets[#secrets + 1] = keys[name]
+  end
+  return sign.sha256(table.unpack(secrets))
+end
+
+---Reads the key again from where it came from, in place.
+---@param keys pai.store.Keys
+---@return boolean renewed whether it is another one now
+function M.renew(keys)
+  local ok, fresh = pcall(keys.again or error)
+  if not ok or print_of(fresh) == print_of(keys) then
+    return false
+  end
+  for _, name in ipairs({ "access_key_id", "access_key", "session_token", "account_key", "sas" }) do
+    keys[name] = fresh[name]
+  end
+  return true
 end
 
 -- What the store calls the error, and what it says of it.
 local function named(e)
   local code, message = e.headers and e.headers["x-ms-error-code"], nil
-  local root = e.body and e.body ~= "" and xml.parse(e.body)
+  local root = error_of(e)
   if root then
     code = code or xml.text(root, "Code")
     message = xml.text(root, "Message")
@@ -102,6 +152,7 @@ function M.explain(what, e, keys)
     fields.retryable, fields.tls = e.retryable, e.tls
     return err.new(e.code, ("%s: %s"):format(what, e.message), fields)
   end
+  fields.expired = M.is_expired(code) or nil
   if ABOUT_KEYS[code] or e.status == 401 or e.status == 403 then
     local why = ABOUT_KEYS[code] or "this key may not do that"
     if keys.anonymous then
@@ -199,6 +250,7 @@ end
 function M.call(wire, what, make, opts)
   opts = opts or {}
   local last, adjusted, attempt = nil, 0, 0
+  local until_ms = task.now() + wire.patience_ms
   while true do
     local req = make(last)
     req.timeout, req.stall_timeout = req.timeout or TIMEOUT, STALL
@@ -224,7 +276,8 @@ function M.call(wire, what, make, opts)
     else
       -- An attempt that brought something on its way counts as the first of a new series.
       attempt = (e.written or 0) > 0 and e.code ~= "ECHECKSUM" and 1 or attempt + 1
-      if attempt > (opts.retries or wire.retries) or not retryable(e, code) then
+      local tired = attempt > (opts.retries or wire.retries) and task.now() >= until_ms
+      if tired or not retryable(e, code) then
         if e.code == "ECHECKSUM" then
           error(e, 0)
         end

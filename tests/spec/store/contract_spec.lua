@@ -1,5 +1,5 @@
--- What every kind of store must do, against real servers: an S3 server that checks signatures,
--- Azurite, and the file system.
+-- What every kind of store must do, against real servers: an S3 server and OpenStack Swift, which
+-- check signatures, Azurite, and the file system.
 local fs = require("pai.fs")
 local store = require("pai.store")
 local task = require("pai.task")
@@ -14,6 +14,35 @@ local kinds = {
     stop = help.stop,
     at = function(server, path)
       return "s3://bucket/" .. path, { keys = help.keys(server) }
+    end,
+  },
+  -- as Google's: no request that deletes many
+  gs = {
+    start = help.s3,
+    stop = help.stop,
+    at = function(server, path)
+      local keys = help.keys(server)
+      keys.region = nil
+      return "gs://bucket/" .. path, { keys = keys }
+    end,
+  },
+  swift = {
+    start = help.swift,
+    stop = help.stop,
+    at = function(server, path)
+      return "swift://store.example/AUTH_test/bucket/" .. path, { keys = help.keys(server) }
+    end,
+  },
+  -- the bucket's name in the host's, the region in it, too
+  tos = {
+    start = function()
+      return help.swift("eu-9")
+    end,
+    stop = help.stop,
+    at = function(server, path)
+      local keys = help.keys(server, server.virtual)
+      keys.region = nil
+      return "tos://tos-s3-eu-9.store.example/bucket/" .. path, { keys = keys }
     end,
   },
   azure = {

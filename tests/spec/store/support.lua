@@ -88,6 +88,36 @@ function M.s3()
   return { url = "http://127.0.0.1:" .. port, id = id, key = key, proc = proc, dir = dir }
 end
 
+---OpenStack Swift with its S3 API, which checks signatures, and a container named "bucket". The
+---account is AUTH_test; `virtual` is its address where the bucket's name stands in the host's.
+---@param region string? the only one that it takes (us-east-1)
+---@param domains string[]? hosts below which names of buckets are looked for (store.localhost)
+---@return table server as of M.s3
+function M.swift(region, domains)
+  local dir = fs.tempdir({ prefix = "pai-swift" })
+  local id, key = "test:AUTH_test", crypto.hex(20)
+  local peer = pai.root .. "/tests/peers/store/openstack.py"
+  local proc = assert(exec.start({ "/usr/bin/python3", peer }, { stdin = "pipe" }))
+  assert(proc:write(json.encode({
+    dir = dir,
+    buckets = { "bucket" },
+    id = id,
+    key = key,
+    region = region,
+    domain = table.concat(domains or { "store.localhost" }, ","),
+  }) .. "\n"))
+  local port = assert(proc:read_line("120s"), "Swift did not start")
+  return {
+    url = "http://127.0.0.1:" .. port,
+    virtual = "http://store.localhost:" .. port,
+    port = port,
+    id = id,
+    key = key,
+    proc = proc,
+    dir = dir,
+  }
+end
+
 ---Keys of an S3 server for pai.store.
 function M.keys(server, url)
   return {
