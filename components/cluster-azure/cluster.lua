@@ -101,35 +101,31 @@ function M.operator(ctx, inp)
   return release and release.status == "deployed" and release.chart == chart and release or nil
 end
 
----Installs the GPU Operator. An install that was killed is taken away first: helm would say that
----another operation is in progress, for ever.
+---Installs the GPU Operator. A release that a killed helm has left pending is freed first: helm
+---would say that another operation is in progress, for ever.
 ---@param ctx pai.ctx
 ---@param inp table
 function M.install_operator(ctx, inp)
-  local helm = ctx.tools.helm
-  local there = helm.status(LOCK.gpu_chart, at(inp))
-  if there and there.status == "pending-install" then
-    helm.uninstall(LOCK.gpu_chart, at(inp))
-  elseif there and there.status:find("^pending") then
-    error(("the release is %s: helm rollback %s"):format(there.status, LOCK.gpu_chart), 0)
-  end
+  ctx.tools.helm.unlock(LOCK.gpu_chart, at(inp))
   local tolerations = { { key = "nvidia.com/gpu", operator = "Exists", effect = "NoSchedule" } }
   if inp.gpu_priority == "Spot" then
     tolerations[2] = { key = SPOT, operator = "Equal", value = "spot", effect = "NoSchedule" }
   end
-  helm.upgrade(LOCK.gpu_chart, LOCK.gpu_chart, {
-    context = inp.context,
-    kubeconfig = inp.kubeconfig,
-    namespace = LOCK.gpu_namespace,
-    repo = LOCK.gpu_repo,
-    version = inp.gpu_operator_version,
-    values = {
-      daemonsets = { tolerations = tolerations },
-      ["node-feature-discovery"] = { worker = { tolerations = tolerations } },
-    },
-    timeout = "10m",
-    deadline = "20m",
-  })
+  ctx.k8s(inp.context):guarded({ namespace = LOCK.gpu_namespace }, function()
+    ctx.tools.helm.upgrade(LOCK.gpu_chart, LOCK.gpu_chart, {
+      context = inp.context,
+      kubeconfig = inp.kubeconfig,
+      namespace = LOCK.gpu_namespace,
+      repo = LOCK.gpu_repo,
+      version = inp.gpu_operator_version,
+      values = {
+        daemonsets = { tolerations = tolerations },
+        ["node-feature-discovery"] = { worker = { tolerations = tolerations } },
+      },
+      timeout = "10m",
+      deadline = "20m",
+    })
+  end)
 end
 
 local function system_nodes(ctx, inp)

@@ -31,8 +31,9 @@ StorageClass    azurefile-nfs-premium, the only default: NFS 4.1 in an account t
 Redis           Balanced_B* often has no capacity in eastus2: redis_sku=ComputeOptimized_X3 has.
 Kubeconfig      The context comes into the file that `kubeconfig` names; other contexts stay, and
                 current-context too.
-Teardown        Takes the context away and destroys by a plan that is shown first. It needs
-                destroy_data=true. Key Vault keeps what was deleted for 90 days (soft delete).
+Teardown        Shows its plan, ends the port-forwards that lead here, takes the context away and
+                destroys by that plan. It needs destroy_data=true. Key Vault keeps what was deleted
+                for 90 days (soft delete).
 Time            15 to 30 minutes to apply; Redis alone takes 10 to 15.
 
 Symptom                          Look at

@@ -68,8 +68,20 @@ return {
       end,
     },
     {
-      name = "context",
+      -- They would dial a cluster that is gone.
+      name = "forwards",
       after = { "plan" },
+      timeout = "5m",
+      done = function(ctx, inp)
+        return #ctx.osmo_deploy.forwards(inp.context) == 0 and { stopped = {} } or nil
+      end,
+      run = function(ctx, inp)
+        return { stopped = ctx.osmo_deploy.stop_forwards(inp.context) }
+      end,
+    },
+    {
+      name = "context",
+      after = { "forwards" },
       timeout = "5m",
       done = function(ctx, inp)
         local server = ctx.kubeconfig.server(inp.kubeconfig, inp.context)

@@ -21,7 +21,8 @@ Kubeconfig      The context comes into the file that `kubeconfig` names, with a 
                 of its own. Other contexts stay, current-context too, and the file as it was is kept
                 beside it as FILE.before-TIME. The credential goes from `microk8s config` into the
                 file (mode 0600) and is seen nowhere else.
-Teardown        Takes the context away and runs `snap remove microk8s --purge`: all volumes go.
+Teardown        Ends the port-forwards that lead here, takes the context away and runs
+                `snap remove microk8s --purge`: all volumes go.
 
 Symptom                      Look at
 node NotReady                microk8s status --wait-ready; journal of snap.microk8s.daemon-kubelite

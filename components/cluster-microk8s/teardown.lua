@@ -11,7 +11,19 @@ return {
   end,
   steps = {
     {
+      -- They would dial a cluster that is gone.
+      name = "forwards",
+      timeout = "5m",
+      done = function(ctx, inp)
+        return #ctx.osmo_deploy.forwards(inp.context) == 0 and { stopped = {} } or nil
+      end,
+      run = function(ctx, inp)
+        return { stopped = ctx.osmo_deploy.stop_forwards(inp.context) }
+      end,
+    },
+    {
       name = "context",
+      after = { "forwards" },
       timeout = "5m",
       done = function(ctx, inp)
         local here, server = node.leads_here(ctx, inp)

@@ -122,15 +122,19 @@ return {
         return release and { version = catalog.LOCK.operator } or nil
       end,
       run = function(ctx, inp)
-        ctx.tools.helm.upgrade("nim-operator", catalog.LOCK.chart, {
-          context = inp.context,
-          kubeconfig = inp.kubeconfig,
-          namespace = catalog.OPERATOR_NAMESPACE,
-          repo = catalog.LOCK.repo,
-          version = catalog.LOCK.operator,
-          timeout = "5m",
-          deadline = "10m",
-        })
+        local at = gate.at(inp)
+        ctx.tools.helm.unlock("nim-operator", at)
+        ctx.k8s(inp.context):guarded({ namespace = at.namespace }, function()
+          ctx.tools.helm.upgrade("nim-operator", catalog.LOCK.chart, {
+            context = at.context,
+            kubeconfig = at.kubeconfig,
+            namespace = at.namespace,
+            repo = catalog.LOCK.repo,
+            version = catalog.LOCK.operator,
+            timeout = "5m",
+            deadline = "10m",
+          })
+        end)
         return { version = catalog.LOCK.operator }
       end,
       verify = function(ctx, inp)

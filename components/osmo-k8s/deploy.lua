@@ -51,14 +51,16 @@ local GPU_OPERATOR <const> = {
     local lock = ctx.osmo_deploy.LOCK.gpu_operator
     local at = { context = inp.context, kubeconfig = inp.kubeconfig, namespace = "gpu-operator" }
     ctx.tools.helm.unlock("gpu-operator", at)
-    ctx.tools.helm.upgrade("gpu-operator", "gpu-operator", {
-      context = at.context,
-      kubeconfig = at.kubeconfig,
-      namespace = at.namespace,
-      repo = lock.repo,
-      version = lock.version,
-      timeout = "10m",
-    })
+    ctx.k8s(inp.context):guarded({ namespace = at.namespace }, function()
+      ctx.tools.helm.upgrade("gpu-operator", "gpu-operator", {
+        context = at.context,
+        kubeconfig = at.kubeconfig,
+        namespace = at.namespace,
+        repo = lock.repo,
+        version = lock.version,
+        timeout = "10m",
+      })
+    end)
     return { why = "installed " .. lock.version }
   end,
 }

@@ -76,8 +76,8 @@ function M.new(ctx, az, opts)
   ---The subscription that is meant is there and Enabled. No other one is chosen in its place.
   ---@return table check
   function checks.subscription()
-    local hint = "pass subscription=ID of one that is Enabled: az account list --all; a guest may "
-      .. "have to log in to the right tenant"
+    local hint = "pass subscription=ID of one that is Enabled: az account list --all --refresh; a "
+      .. "guest may have to log in to the right tenant"
     return check("subscription", questions.subscription or "Enabled", hint, function()
       local account, why = questions:account()
       if not account then

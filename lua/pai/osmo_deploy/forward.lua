@@ -118,11 +118,17 @@ function M.stop(context, port)
   if not known or known.context ~= context then
     return false
   end
-  exec.run({ "kill", "-s", "TERM", "--", tostring(known.pid) }, { accept = "any" })
+  local function signal(name)
+    local r, e = exec.run({ "kill", "-s", name, "--", tostring(known.pid) }, { accept = "any" })
+    if not r then
+      error(e, 0)
+    end
+  end
+  signal("TERM")
   local deadline = task.now() + 10000
   while M.known(port) do
     if task.now() > deadline then
-      exec.run({ "kill", "-s", "KILL", "--", tostring(known.pid) }, { accept = "any" })
+      signal("KILL")
       deadline = task.now() + 10000
     end
     task.sleep("50ms")

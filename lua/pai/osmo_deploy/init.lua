@@ -154,6 +154,32 @@ local function add_forward(deploy, kit)
     return known ~= nil and known.context == conf.context
   end
 
+  ---The port of this machine leads to this cluster, by a forward that is looked after.
+  ---@param conf pai.osmo_deploy.Conf
+  ---@return table check
+  function deploy.forward_check(conf)
+    return {
+      name = ("port %d"):format(conf.port),
+      expected = "led to " .. conf.context .. " by pai",
+      hint = "pai deploy starts the port-forward anew; port=NUMBER takes another port",
+      run = function()
+        local known = forward.known(conf.port)
+        if not known then
+          local measured = "no port-forward of pai's; whoever leads it does not look after it"
+          return { state = "warn", measured = measured }
+        end
+        local here = known.context == conf.context
+          and known.server == forward.server(kit.cluster(conf))
+        local measured = ("process %d leads to %s, %s"):format(
+          known.pid,
+          known.context,
+          known.server
+        )
+        return { state = here and "ok" or "red", measured = measured }
+      end,
+    }
+  end
+
   ---The ports of this machine whose forward leads to a cluster.
   ---@param context string
   ---@return integer[]

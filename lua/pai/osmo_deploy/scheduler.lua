@@ -39,25 +39,24 @@ end
 ---@param ctx pai.ctx
 ---@param conf pai.osmo_deploy.Conf
 function M.install(ctx, conf)
-  ctx.tools.helm.unlock("kai-scheduler", {
+  local place = {
     context = conf.context,
     kubeconfig = conf.kubeconfig,
     namespace = "kai-scheduler",
-  })
-  ctx.tools.helm.upgrade("kai-scheduler", lock.kai.chart, {
-    context = conf.context,
-    kubeconfig = conf.kubeconfig,
-    namespace = "kai-scheduler",
-    values = {
-      scheduler = {
-        additionalArgs = {
-          "--default-staleness-grace-period=-1s",
-          "--update-pod-eviction-condition=true",
-        },
+  }
+  ctx.tools.helm.unlock("kai-scheduler", place)
+  place.timeout = "5m"
+  place.values = {
+    scheduler = {
+      additionalArgs = {
+        "--default-staleness-grace-period=-1s",
+        "--update-pod-eviction-condition=true",
       },
     },
-    timeout = "5m",
-  })
+  }
+  ctx.k8s(conf.context):guarded({ namespace = place.namespace }, function()
+    ctx.tools.helm.upgrade("kai-scheduler", lock.kai.chart, place)
+  end)
 end
 
 return M

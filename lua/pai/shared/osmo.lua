@@ -258,13 +258,17 @@ function M.releases(steps, after, conf)
   return steps
 end
 
----The step of verify that asks the service.
+---The step of verify that asks the service, and looks at what leads there.
 ---@return table step
 function M.service()
   return {
     name = "service",
     checks = function(ctx, inp)
-      return ctx.osmo_deploy.smoke_checks(M.url(inp))
+      local list = ctx.osmo_deploy.smoke_checks(M.url(inp))
+      if not inp.url then
+        list[#list + 1] = ctx.osmo_deploy.forward_check(M.conf(ctx, inp))
+      end
+      return list
     end,
   }
 end

@@ -4,6 +4,7 @@
 local cluster = assert(loadfile("tests/spec/components/cluster.lua", "t", _ENV))()
 local support = dofile("tests/spec/run/support.lua")
 local stand_in = dofile("tests/spec/components/stand_in.lua")
+local exec = require("pai.exec")
 local fs = require("pai.fs")
 local json = require("pai.json")
 
@@ -27,7 +28,7 @@ describe("cluster-microk8s", function()
       "id",
       "git",
       "journalctl",
-    }, { "cat" })
+    }, { "cat", "kill" })
   end)
 
   after_each(function()
@@ -531,6 +532,16 @@ contexts:
     assert.are.equal("red", checks["Kubernetes API of microk8s"].state)
   end)
 
+  -- A process that is on record as the port-forward of a cluster.
+  local function forward(port, context)
+    local p = assert(exec.start({ "sleep", "600" }))
+    local known = { pid = p.pid, start_time = p.start_time, boot = fs.boot_id(), port = port }
+    known.context, known.server = context, "https://127.0.0.1:1"
+    local path = ("%s/forwards/%d.json"):format(bench.state, port)
+    cluster.private(path, json.encode(known))
+    return p
+  end
+
   cluster.it("teardown takes away its context and the snap, and no other context", function(c)
     machine()
     microk8s(c)
@@ -544,9 +555,15 @@ contexts:
     assert.are.equal(0, deploy({ "gpu=false" }).code)
     talk:forget()
     argv[#argv + 1] = "--yes"
+    -- Two port-forwards: one leads here and is ended, the other one is another cluster's.
+    local here, other = forward(9000, "microk8s"), forward(9001, "team")
     local r = bench:pai(argv, { env = env() })
     assert.are.equal(0, r.code, r.stdout .. r.stderr)
     assert.are.same({ "snap remove" }, acts())
+    local _, ended = here:wait()
+    assert.are.equal("SIGTERM", ended.signal)
+    assert.is_truthy(fs.process(other.pid))
+    other:stop()
     local doc = assert(require("pai.yaml").decode(fs.read(config())))
     assert.are.same({ 1, 1, 2 }, { #doc.contexts, #doc.clusters, #doc.users })
     assert.are.equal(token, doc.users[1].user.token)

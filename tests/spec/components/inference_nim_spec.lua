@@ -318,6 +318,26 @@ describe("inference-nim-operator verify and teardown", function()
     assert.equal("red no pod", seen["pods of nim-operator"])
   end)
 
+  it_deploys("frees a release that a killed helm has left pending", function(nim)
+    support.answers(nim, "cosmos-reason")
+    nim.talk:instead({
+      argv = { "helm", "status", "nim-operator", "..." },
+      stdout = '{"name":"nim-operator","namespace":"nim-operator","version":1,'
+        .. '"info":{"status":"pending-install","last_deployed":"2020-01-01T00:00:00Z"}}',
+      unless = "freed",
+      cite = "helm status --output=json",
+    })
+    nim.talk:instead({
+      argv = { "helm", "uninstall", "nim-operator", "..." },
+      sets = "freed",
+      cite = "helm uninstall --wait",
+    })
+    local r = nim.act("deploy", { "nims=cosmos-reason" })
+    assert.equal(0, r.code, r.stdout .. r.stderr)
+    assert.equal(1, #nim.talk:calls("^helm uninstall"))
+    nim.talk:check()
+  end)
+
   it_deploys("keep the models unless told to, and repeat nothing", function(nim)
     support.answers(nim, "qwen25-14b")
     assert.equal(0, nim.act("deploy", { QWEN }).code)

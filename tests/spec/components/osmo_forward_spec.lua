@@ -104,6 +104,14 @@ contexts:
     assert.is_truthy(e.message:find("leads to the cluster lab", 1, true), e.message)
     assert.is_false(act("return { stopped = d.stop_forward(conf) }", "other").stopped)
     assert.is_truthy(fs.process(got.pid))
+    -- verify says which cluster a port leads to.
+    local look = "local c = d.forward_check(conf).run() return { c = c }"
+    assert.are.equal("ok", act(look).c.state)
+    local theirs = act(look, "other").c
+    assert.are.equal("red", theirs.state)
+    assert.is_truthy(theirs.measured:find("leads to lab", 1, true))
+    assert.are.same({ port }, act("return { ports = d.forwards(conf.context) }").ports)
+    assert.are.same({}, act("return { ports = d.stop_forwards(conf.context) }", "other").ports)
     -- A killed one is started again.
     assert(exec.run({ "kill", "-s", "KILL", tostring(got.pid) }))
     ends(got.pid)
@@ -111,8 +119,9 @@ contexts:
     local again = act(UP)
     assert.is_true(again.up)
     assert.are_not.equal(got.pid, again.pid)
-    assert.is_true(act("return { stopped = d.stop_forward(conf) }").stopped)
+    assert.are.same({ port }, act("return { ports = d.stop_forwards(conf.context) }").ports)
     ends(again.pid)
+    assert.are.equal("warn", act(look).c.state)
     assert.is_nil(record())
     assert.is_false(act("return { stopped = d.stop_forward(conf) }").stopped)
   end)

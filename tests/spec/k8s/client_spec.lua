@@ -421,6 +421,16 @@ describe("delete", function()
     assert.same({ "Background", "uid-x" }, { body.propagationPolicy, body.preconditions.uid })
   end)
 
+  api.it("tells the server what becomes of what the object owns", {
+    ["GET " .. path] = pod,
+    ["DELETE " .. path] = { kind = "Status", code = 200, status = "Success" },
+  }, function(s, c)
+    for _, how in ipairs({ "Foreground", "Background", "Orphan" }) do
+      assert(c:delete("pod", "x", { propagation = how }))
+      assert.equal(how, json.decode(s.seen[#s.seen].body).propagationPolicy)
+    end
+  end)
+
   api.it("of what is not there is an answer when that is fine", {
     ["GET " .. path] = shapes.not_found,
   }, function(_, c)
