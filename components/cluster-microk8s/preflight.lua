@@ -39,7 +39,9 @@ end
 
 local function driver(ctx, inp)
   if inp.gpu then
-    return ctx.tools.nvidia_smi.driver_check(LOCK.driver)
+    local check = ctx.tools.nvidia_smi.driver_check(LOCK.driver)
+    check.hint = check.hint .. "; a machine without a GPU: gpu=false"
+    return check
   end
   return { name = "NVIDIA driver", state = "skipped", measured = "gpu=false" }
 end

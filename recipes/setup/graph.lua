@@ -22,8 +22,12 @@ local function targets_step(inp)
   return {
     name = "targets",
     title = "The choice makes sense",
-    checks = function()
-      return targets.checks(inp)
+    checks = function(ctx)
+      local checks = targets.checks(inp)
+      for _, one in ipairs(targets.files(ctx, inp)) do
+        checks[#checks + 1] = one
+      end
+      return checks
     end,
   }
 end

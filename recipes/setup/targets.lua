@@ -126,6 +126,22 @@ function M.checks(inp)
   }
 end
 
+---The files that were given are there.
+---@param ctx pai.ctx
+---@param inp table
+---@return table[]
+function M.files(ctx, inp)
+  local checks = {}
+  for _, name in ipairs({ "spec", "config" }) do
+    if inp[name] then
+      local there = ctx.fs.exists(inp[name])
+      local missing = not there and ("there is no file %s"):format(inp[name]) or nil
+      checks[#checks + 1] = check(name, missing, inp[name], ("%s=FILE"):format(name))
+    end
+  end
+  return checks
+end
+
 ---Whether all of them are green.
 ---@param inp table
 ---@return boolean

@@ -46,10 +46,12 @@ function M.check(check, color)
   if words(check.measured) then
     parts[#parts + 1] = words(check.measured)
   end
-  if words(check.expected) and check.state ~= "ok" then
+  -- Of what was not looked at there is nothing to expect and nothing to mend.
+  local wanting = check.state ~= "ok" and check.state ~= "skipped"
+  if words(check.expected) and wanting then
     parts[#parts + 1] = "expected " .. words(check.expected)
   end
-  if words(check.hint) and check.state ~= "ok" then
+  if words(check.hint) and wanting then
     parts[#parts + 1] = "hint: " .. words(check.hint)
   end
   local state = M.paint(color, STATE_COLOR[check.state] or "red", text.pad(check.state, 7))

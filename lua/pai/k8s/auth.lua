@@ -164,7 +164,7 @@ local function in_cluster(opts)
   host, port = opts.service_host or host, opts.service_port or port
   if not host or host == "" or not port or not fs.exists(dir .. "/token") then
     return err.fail("EUSAGE", "no kubeconfig was found, and this is no pod of a cluster", {
-      hint = "name a file in KUBECONFIG, or pass --kubeconfig",
+      hint = "name a file in KUBECONFIG, or pass --kubeconfig FILE (a recipe: kubeconfig=FILE)",
     })
   end
   host = host:find(":", 1, true) and "[" .. host .. "]" or host

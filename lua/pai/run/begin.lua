@@ -268,11 +268,18 @@ end
 
 -- Says how the recipe itself is on record.
 local function say_origin(run, record)
-  if record and #record.unknown > 0 then
-    local list = prepare.listed(record.unknown)
+  local composed, unknown = run.state .. "/composed/", {}
+  for _, path in ipairs(record and record.unknown or {}) do
+    -- What pai put together for an action over components is nobody's file.
+    unknown[#unknown + 1] = path:sub(1, #composed) ~= composed and path or nil
+  end
+  if #unknown > 0 then
     run:log(
       nil,
-      ("not tracked by git, the copy in %s/files is the record: %s"):format(run.dir, list)
+      ("not tracked by git, the copy in %s/files is the record: %s"):format(
+        run.dir,
+        prepare.listed(unknown)
+      )
     )
   elseif record and #record.dirty > 0 then
     run:log(nil, "not committed (--allow-dirty): " .. prepare.listed(record.dirty), "warn")

@@ -68,10 +68,12 @@ function M.new(ctx, env)
   function check.version(program, minimum, opts)
     opts = opts or {}
     local wanted = ">= " .. minimum .. (opts.below and ", < " .. opts.below or "")
+    local tool = tool_of(program)
+    local install = tool and tool.install and ": " .. tool.install or ""
     return {
       name = program .. " version",
       expected = wanted,
-      hint = opts.hint or ("install %s %s"):format(program, wanted),
+      hint = opts.hint or ("install %s %s%s"):format(program, wanted, install),
       run = function()
         if not ctx.which(program) then
           return { state = "red", measured = "not found on PATH" }

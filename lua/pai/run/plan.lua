@@ -160,20 +160,38 @@ end
 ---@return pai.run.PlanEntry[] in the graph's order
 function M.look(run, filter)
   local found = {}
+  -- By step, the first one at or before it of which is not known what it will have done.
+  local pending = {}
+  local function before(names)
+    for _, name in ipairs(names) do
+      if pending[name] then
+        return pending[name]
+      end
+    end
+  end
   local function look_at(node)
     local entry = { step = node.name, title = node.title, safety = node.safety }
     local ok, verdict, why = pcall(look, run, node, entry)
     if not ok then
       verdict, why = unknown(run, node, entry, verdict)
     end
+    local first = before(node.after)
+    if first and (verdict == "red" or entry.failed) then
+      -- What a gate sees before that has run says nothing about what it will see then.
+      verdict, why = "unknown", ("unknown until %s has run"):format(first)
+      entry.checks, entry.failed = nil, nil
+    end
     entry.state, entry.why = verdict, why
     found[node.name] = entry
+    local open = verdict == "would run" or verdict == "unknown"
+    pending[node.name] = first or (open and node.name or nil)
   end
   for _, wave in ipairs(waves(run.graph.nodes)) do
     local work = {}
     for _, node in ipairs(wave) do
       if node.step.use then
         settle_use(run, node)
+        pending[node.name] = before(node.after)
       elseif not filter or filter(node) then
         work[#work + 1] = function()
           look_at(node)

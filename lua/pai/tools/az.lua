@@ -182,6 +182,7 @@ end
 
 return {
   name = "az",
+  install = "learn.microsoft.com/cli/azure/install-azure-cli",
   version = {
     argv = { "version", "--output=json" },
     parse = function(said)

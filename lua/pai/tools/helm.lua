@@ -27,8 +27,15 @@ local PENDING_S <const> = 1800
 ---@field timeout string? of helm's own waiting, default 10m
 ---@field deadline string? of the command, default 70m
 
-local function where(opts, argv)
-  if type(opts.context) ~= "string" or opts.context == "" then
+-- Every call goes by here: it names the cluster, and says what is missing where there is no helm.
+local function where(ctx, opts, argv)
+  if not ctx.which("helm") then
+    err.raise(
+      "ENOENT",
+      "helm is not on PATH",
+      { hint = "install helm: helm.sh/docs/intro/install" }
+    )
+  elseif type(opts.context) ~= "string" or opts.context == "" then
     err.raise("EINVAL", "ctx.tools.helm: context is missing: name the cluster")
   end
   if opts.namespace then
@@ -71,7 +78,7 @@ local function wrap(ctx)
   ---@param opts { context: string, namespace: string, kubeconfig: string? }
   ---@return pai.tools.helm.Release? release nil when there is none
   function helm.status(name, opts)
-    local argv = where(opts, { "helm", "status", name })
+    local argv = where(ctx, opts, { "helm", "status", name })
     argv[#argv + 1] = "--output=json"
     local r = ctx.query(argv, { accept = { 0, 1 }, timeout = "60s" })
     if r.code ~= 0 then
@@ -98,7 +105,7 @@ local function wrap(ctx)
   ---@param opts { context: string, namespace: string?, kubeconfig: string? }
   ---@return table[] releases as helm list prints them: name, namespace, revision, status, chart
   function helm.list(opts)
-    local argv = where(opts, { "helm", "list" })
+    local argv = where(ctx, opts, { "helm", "list" })
     argv[#argv + 1] = opts.namespace and "--all" or "--all-namespaces"
     argv[#argv + 1] = "--output=json"
     return ctx.json.decode(ctx.query(argv, { timeout = "60s" }).stdout)
@@ -123,7 +130,7 @@ local function wrap(ctx)
     elseif found.status == "pending-install" then
       helm.uninstall(name, opts)
     else
-      ctx.exec(where(opts, { "helm", "rollback", name, "--wait" }), { timeout = "15m" })
+      ctx.exec(where(ctx, opts, { "helm", "rollback", name, "--wait" }), { timeout = "15m" })
     end
     return true
   end
@@ -134,7 +141,8 @@ local function wrap(ctx)
   ---@param opts pai.tools.helm.Upgrade
   ---@return pai.tools.helm.Release
   function helm.upgrade(name, chart, opts)
-    local argv = where(opts, { "helm", "upgrade", name, chart, "--install", "--create-namespace" })
+    local argv =
+      where(ctx, opts, { "helm", "upgrade", name, chart, "--install", "--create-namespace" })
     local timeout = opts.timeout or "10m"
     for flag, value in pairs({ version = opts.version or false, repo = opts.repo or false }) do
       if value then
@@ -168,7 +176,7 @@ local function wrap(ctx)
   ---@return boolean removed
   function helm.uninstall(name, opts)
     local argv =
-      where(opts, { "helm", "uninstall", name, "--wait", "--timeout", opts.timeout or "5m" })
+      where(ctx, opts, { "helm", "uninstall", name, "--wait", "--timeout", opts.timeout or "5m" })
     local r = ctx.exec(argv, { accept = { 0, 1 }, timeout = "15m" })
     if r.code ~= 0 and not r.stderr:find("not found", 1, true) then
       err.raise("EEXIT", "helm uninstall " .. name .. ": " .. r.stderr:gsub("%s+$", ""))
@@ -201,7 +209,7 @@ local function wrap(ctx)
   ---@param opts { context: string, namespace: string, kubeconfig: string? }
   ---@return table values
   function helm.values(name, opts)
-    local argv = where(opts, { "helm", "get", "values", name })
+    local argv = where(ctx, opts, { "helm", "get", "values", name })
     argv[#argv + 1] = "--output=json"
     local values = ctx.json.decode(ctx.query(argv, { timeout = "60s" }).stdout)
     return type(values) == "table" and values or {}
@@ -256,6 +264,7 @@ end
 return {
   name = "helm",
   version = { argv = { "version", "--short" } },
+  install = "helm.sh/docs/intro/install, or snap install helm --classic",
   reads = {
     { "version" },
     { "status" },

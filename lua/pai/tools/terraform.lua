@@ -185,6 +185,7 @@ end
 
 return {
   name = "terraform",
+  install = "developer.hashicorp.com/terraform/install",
   version = {
     argv = { "version", "-json" },
     parse = function(said)

@@ -79,6 +79,35 @@ describe("plan", function()
     assert.are.equal("unknown: unknown until submit has run", states.fetch)
   end)
 
+  it("takes no gate for red that a step before it may make green", function()
+    bench:recipe(
+      "r",
+      [[safety = "changes", needs = { writes = { "." } }, steps = {
+        { name = "make", run = function(ctx) ctx.write("made", "") end },
+        { name = "gate", after = { "make" }, checks = function(ctx)
+            return { { name = "made", state = ctx.fs.exists("made") and "ok" or "red" } } end },
+        { name = "looks", after = { "gate" }, run = function() end,
+          done = function() error("there is no such thing yet") end },
+        { name = "first", checks = function() return { { name = "x", state = "red" } } end },
+        { name = "last", after = { "first" }, checks = function()
+            return { { name = "y", state = "red" } } end },
+      }]]
+    )
+    local states, value, r = plan()
+    assert.are.same({
+      make = "would run",
+      gate = "unknown: unknown until make has run",
+      looks = "unknown: unknown until make has run",
+      first = "red",
+      last = "red",
+    }, states)
+    assert.are.equal(1, r.code)
+    assert.is_nil(value.steps[2].checks)
+    bench:write("made", "")
+    assert.are.equal("unknown: unknown until make has run", (plan()).looks)
+    assert.are.equal("green", (plan()).gate)
+  end)
+
   it("shows items of each", function()
     local _, value = plan()
     for _, entry in ipairs(value.steps) do
