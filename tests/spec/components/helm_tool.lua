@@ -60,7 +60,11 @@ if verb == "version" then
 elseif verb == "repo" and argv[2] == "add" then
   note(true)
   assert(flag("--password-stdin") ~= nil or argv[#argv] == "--password-stdin")
-  assert(fs.write(os.getenv("HELM_REPOSITORY_CONFIG"), "password: " .. io.read("a")))
+  local password = io.read("a")
+  assert(fs.write(os.getenv("HELM_REPOSITORY_CONFIG"), "password: " .. password))
+  local digests = assert(io.open(dir .. "/passwords", "a"))
+  digests:write(require("pai.digest").sha256(password), "\n")
+  digests:close()
 elseif verb == "pull" then
   note(true)
   local chart = argv[2]:match("[^/]+$")

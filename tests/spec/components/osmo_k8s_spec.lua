@@ -55,9 +55,17 @@ describe("osmo-k8s", function()
   cluster.it("deploys, and a second run changes nothing", function(c)
     prepare(c)
     local o = osmo()
+    -- What a shell would take apart.
+    t.key = ([[n g,c*"k'$x\\]]):gsub("%s+$", "") .. crypto.hex(16)
     local r = call("deploy", o)
     assert.are.equal(0, r.code, r.stdout .. r.stderr)
     talk:check()
+    assert.are.same({ admin = true }, o.users)
+    local function passwords()
+      return fs.read(talk.dir .. "/passwords")
+    end
+    local digest = crypto.sha256(t.key) .. "\n"
+    assert.are.equal(digest .. digest, passwords())
     assert.are.same(
       { "upgrade kai-scheduler", "upgrade osmo-minimal", "upgrade osmo-operator" },
       helm_acts()
@@ -92,6 +100,14 @@ describe("osmo-k8s", function()
     for _, name in ipairs({ "postgres", "redis" }) do
       assert.are.equal("ClusterIP", c.objects[SERVICE .. "/services/" .. name].spec.type)
     end
+    local policies = "/apis/networking.k8s.io/v1/namespaces/osmo-minimal/networkpolicies/"
+    local policy = c.objects[policies .. "osmo-stores"].spec
+    assert.are.same({ "postgres", "redis" }, policy.podSelector.matchExpressions[1].values)
+    assert.are.same({ "Ingress" }, policy.policyTypes)
+    local cache = c.objects["/apis/apps/v1/namespaces/osmo-minimal/deployments/redis"].spec
+    cache = cache.template.spec.containers[1]
+    assert.is_truthy(cache.command[3]:find("requirepass", 1, true))
+    assert.are.equal("redis-secret", cache.env[1].valueFrom.secretKeyRef.name)
     local release = json.decode(fs.read(talk.dir .. "/releases/osmo-minimal.json"))
     assert.are.equal("ClusterIP", release.values.gateway.envoy.service.type)
     assert.is_false(release.values.services.postgres.enabled)
@@ -113,6 +129,11 @@ describe("osmo-k8s", function()
     assert.are.equal(0, r.code, r.stdout .. r.stderr)
     assert.are.equal(3, #c:changed("nvcr%-secret"))
     assert.are.equal(3, #c:changed())
+    -- The charts' repository is asked with the new one, too.
+    fs.remove(talk.dir .. "/releases/osmo-operator.json")
+    fs.remove(talk.dir .. "/passwords")
+    assert.are.equal(0, call("deploy", o).code)
+    assert.are.equal(crypto.sha256(t.key) .. "\n", passwords())
     talk:check()
     o.server:close()
   end)
@@ -222,7 +243,9 @@ describe("osmo-k8s", function()
     local o = osmo()
     talk:set("helm-fails")
     failing(c, o, "UPGRADE FAILED")
-    -- With what stands in the way of its pods.
+    -- With what stands in the way of its pods, once its turn comes.
+    local kai = talk.dir .. "/releases/kai-scheduler.json"
+    assert(fs.write(kai, (assert(fs.read(kai)):gsub('"failed"', '"deployed"'))))
     c:pod("osmo-minimal", "bad", {
       status = {
         phase = "Pending",
