@@ -1,13 +1,14 @@
--- docs/recipes.md as a newcomer follows it: its files are written and its commands run exactly as
+-- The guides as a newcomer follows them: their files are written and their commands run exactly as
 -- they are printed, in order, in an empty folder outside of any git work tree.
 --
--- In the text, a block "```lua NAME.lua" is a file, a block "```console" a session: after "$ " what
--- is typed, below it what comes back. There, "…" stands for any text within a line, and alone on a
--- line for any lines.
+-- In the text, a block "```lua NAME.lua" or "```yaml NAME.yaml" is a file, a block "```console" a
+-- session: after "$ " what is typed, below it what comes back. There, "…" stands for any text within
+-- a line, and alone on a line for any lines.
 local exec = require("pai.exec")
 local fs = require("pai.fs")
 
-local GUIDE = "docs/recipes.md"
+-- Each with the least number of commands that it holds.
+local GUIDES <const> = { ["docs/recipes.md"] = 15, ["docs/engine.md"] = 7 }
 
 -- The blocks of the guide in order: { info, line, text }.
 local function blocks(text)
@@ -28,14 +29,14 @@ local function blocks(text)
 end
 
 -- The commands of a session: { command, line, expected lines }.
-local function session(block)
+local function session(guide, block)
   local out = {}
   for i, line in ipairs(block.text) do
     local command = line:match("^%$ (.*)$")
     if command then
       out[#out + 1] = { command = command, line = block.line + i, expected = {} }
     else
-      assert(#out > 0, ("%s:%d: output before a command"):format(GUIDE, block.line + i))
+      assert(#out > 0, ("%s:%d: output before a command"):format(guide, block.line + i))
       table.insert(out[#out].expected, line)
     end
   end
@@ -73,7 +74,7 @@ local function split(text)
   return out
 end
 
-describe("the way docs/recipes.md matches output", function()
+describe("the way a guide's output is matched", function()
   it("tells what fits from what does not", function()
     assert.is_true(matches({ "a…c", "…", "z" }, 1, { "abc", "x", "y", "z" }, 1))
     assert.is_true(matches({ "…" }, 1, {}, 1))
@@ -84,18 +85,14 @@ describe("the way docs/recipes.md matches output", function()
   end)
 end)
 
-describe("docs/recipes.md", function()
+local function follow(guide, least)
   local dir
-  local all = blocks(assert(fs.read(GUIDE)))
+  local all = blocks(assert(fs.read(guide)))
 
   setup(function()
     dir = fs.tempdir({ prefix = "pai-docs-" })
     fs.mkdir(dir .. "/home")
     fs.mkdir(dir .. "/job")
-  end)
-
-  teardown(function()
-    fs.remove(dir, { recursive = true })
   end)
 
   local code = 0
@@ -106,6 +103,8 @@ describe("docs/recipes.md", function()
       env = {
         PATH = fs.dirname(pai.exe) .. ":" .. os.getenv("PATH"),
         HOME = dir .. "/home",
+        XDG_CONFIG_HOME = false,
+        XDG_STATE_HOME = false,
         LC_ALL = "C.UTF-8",
       },
       stdin = "null",
@@ -117,9 +116,14 @@ describe("docs/recipes.md", function()
     return split(r.stdout)
   end
 
+  teardown(function()
+    type_in("pai engine stop --force")
+    fs.remove(dir, { recursive = true })
+  end)
+
   local files, commands = 0, 0
   for _, block in ipairs(all) do
-    local name = block.info:match("^lua (%S+)$")
+    local name = block.info:match("^%l+ (%S+)$")
     if name then
       files = files + 1
       it(("line %d: %s is written"):format(block.line, name), function()
@@ -128,10 +132,10 @@ describe("docs/recipes.md", function()
     elseif block.info == "lua" then
       it(("line %d: the example is Lua"):format(block.line), function()
         local text = table.concat(block.text, "\n")
-        assert(load(text, "=" .. GUIDE) or load("return {" .. text .. "}", "=" .. GUIDE))
+        assert(load(text, "=" .. guide) or load("return {" .. text .. "}", "=" .. guide))
       end)
     elseif block.info == "console" then
-      for _, step in ipairs(session(block)) do
+      for _, step in ipairs(session(guide, block)) do
         commands = commands + 1
         it(("line %d: $ %s"):format(step.line, step.command), function()
           local got = type_in(step.command)
@@ -151,6 +155,12 @@ describe("docs/recipes.md", function()
 
   it("has a file and commands to try", function()
     assert.is_true(files >= 1)
-    assert.is_true(commands >= 5)
+    assert.is_true(commands >= least)
   end)
-end)
+end
+
+for guide, least in pairs(GUIDES) do
+  describe(guide, function()
+    follow(guide, least)
+  end)
+end
