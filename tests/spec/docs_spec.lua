@@ -2,8 +2,8 @@
 -- they are printed, in order, in an empty folder outside of any git work tree.
 --
 -- In the text, a block "```lua NAME.lua" or "```yaml NAME.yaml" is a file, a block "```console" a
--- session: after "$ " what is typed, below it what comes back. There, "…" stands for any text within
--- a line, and alone on a line for any lines.
+-- session: after "$ " what is typed, below it what comes back. There, "…" stands for any text in a
+-- line, and alone on a line for any lines.
 local exec = require("pai.exec")
 local fs = require("pai.fs")
 
@@ -158,6 +158,26 @@ local function follow(guide, least)
     assert.is_true(commands >= least)
   end)
 end
+
+describe("docs/architecture.md", function()
+  it("names files that are there, in the table of what to open", function()
+    local text = assert(fs.read("docs/architecture.md"))
+    local rows, paths = 0, 0
+    for cell in text:match("| to change | open |(.*)$"):gmatch("\n|[^\n|]*|([^\n|]*)|") do
+      rows = rows + 1
+      local folder
+      for name in cell:gmatch("`([%w_*/.-]+)`") do
+        paths = paths + 1
+        -- A name without a folder lies beside the one before it.
+        local path = name:gsub("NAME", "*"):gsub("ACTION", "*")
+        path = path:find("/", 1, true) and path or folder .. path
+        assert.is_true(#fs.glob(path:gsub("/$", "")) > 0, path)
+        folder = path:match("^(.*/)")
+      end
+    end
+    assert.is_true(rows >= 20 and paths >= rows - 1)
+  end)
+end)
 
 for guide, least in pairs(GUIDES) do
   describe(guide, function()

@@ -111,23 +111,27 @@ local COMMANDS <const> = {
     how = M.look,
     summary = "look whether components can be deployed; changes nothing",
     doc = LOOKS,
+    two = "cluster-microk8s osmo-k8s context=microk8s",
   },
   verify = {
     how = M.look,
     summary = "look whether components work; changes nothing",
     doc = LOOKS,
+    two = "cluster-microk8s osmo-k8s context=microk8s",
   },
   deploy = {
     how = M.act,
     summary = "deploy components, in the order given",
     doc = "Deploys each component that is named, in that order, as one run: it is journalled and "
       .. "goes on with `pai resume`. The first red gate stops it.",
+    two = "cluster-microk8s osmo-k8s context=microk8s",
   },
   teardown = {
     how = M.act,
     summary = "tear components down, in the order given",
     doc = "Tears down each component that is named, in that order, as one run. What destroys asks "
-      .. "first; without a terminal, --yes or --plan answers.",
+      .. "first; without a terminal, --yes or --plan answers. What stands on another goes first.",
+    two = "osmo-k8s cluster-microk8s context=microk8s mek_out=osmo-master-key",
   },
 }
 
@@ -147,7 +151,7 @@ function M.command(action)
     doc = one.doc,
     options = options,
     examples = {
-      { ("pai %s cluster-microk8s osmo-k8s"):format(action), "two components" },
+      { ("pai %s %s"):format(action, one.two), "two components" },
       { ("pai %s cluster-microk8s --json"):format(action), "the same for programs" },
     },
     run = function(words, opts)

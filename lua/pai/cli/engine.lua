@@ -159,7 +159,7 @@ end
 return {
   name = "engine",
   summary = "the embedded engine: start, stop, status",
-  usage = "start|stop|status",
+  usage = "start|stop|status|serve",
   commands = { start, stop, status, serve },
   examples = {
     { "pai engine status", "is one running, and in which sandbox" },
