@@ -51,4 +51,10 @@ function M.touch(a, b)
   return a1 <= b2 and b1 <= a2
 end
 
+---@param at integer
+---@return string
+function M.text(at)
+  return ("%d.%d.%d.%d"):format(at >> 24 & 255, at >> 16 & 255, at >> 8 & 255, at & 255)
+end
+
 return M

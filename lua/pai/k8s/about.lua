@@ -107,6 +107,26 @@ function M.version(self)
   return self.transport:call("GET", "/version")
 end
 
+---What the API server says at a path that holds no object, such as "/readyz?verbose". Its failures
+---are answers (500 with the checks that failed), a refusal (401, 403) is not.
+---@param self pai.k8s.Client
+---@param path string
+---@param opts { timeout: string? }?
+---@return integer? status of HTTP
+---@return string|pai.Error body or the error
+function M.raw(self, path, opts)
+  local res, e = self.transport:send("GET", path, {
+    accept = "*/*",
+    timeout = opts and opts.timeout,
+  })
+  if res then
+    return res.status, res.body
+  elseif e.http and e.http ~= 401 and e.http ~= 403 then
+    return e.http, e.body or e.message
+  end
+  return nil, e
+end
+
 ---@class pai.k8s.Identity
 ---@field context string
 ---@field server string

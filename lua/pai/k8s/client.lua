@@ -40,6 +40,7 @@ local PARTS <const> = {
   can = "about",
   version = "about",
   identity = "about",
+  raw = "about",
 }
 
 for name, file in pairs(PARTS) do

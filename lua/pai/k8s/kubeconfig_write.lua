@@ -202,9 +202,10 @@ end
 ---@param path string the file that is changed; made if it is not there
 ---@param given pai.secret.handle what the cluster's tool printed
 ---@param name string of the context
+---@param opts { server: string? }? the URL to use, where the printed one works only at the cluster
 ---@return { path: string, backup: string? }?
 ---@return pai.Error? err EPARSE: one of the two is no kubeconfig; EBUSY
-function M.merge(path, given, name)
+function M.merge(path, given, name, opts)
   local from, e = decode(given, "the cluster's kubeconfig")
   if not from then
     return nil, e
@@ -214,6 +215,7 @@ function M.merge(path, given, name)
   if not one then
     return nil, e
   end
+  one.cluster.server = opts and opts.server or one.cluster.server
   return change(path, function(doc)
     local cluster, user = name .. "-cluster", name .. "-admin"
     put(doc, "clusters", cluster, one.cluster)

@@ -90,6 +90,14 @@ function ctx.all(fns, opts) end
 ---@return any value What the function gave.
 function ctx.wait(what, opts) end
 
+---Does some work and then always the clean-up: also after an error, a deadline or an interruption,
+---which are held back for it, a minute at most. Gives what the work gives.
+---@generic T
+---@param work fun(): T
+---@param clean fun()
+---@return T
+function ctx.finally(work, clean) end
+
 ---The SHA-256 of a text in hex.
 ---@param body string
 ---@return string
@@ -342,6 +350,12 @@ function ctx_k8s:sealed(name, opts) end
 ---@return integer status
 ---@return string body
 function ctx_k8s:proxy(service, opts) end
+
+---What the API server says at a path that holds no object: "/readyz?verbose".
+---@param path string
+---@return integer status of HTTP
+---@return string body
+function ctx_k8s:raw(path) end
 
 ---What is wrong in a namespace, as checks for a gate.
 ---@param opts? { namespace?: string, labels?: string }

@@ -142,6 +142,9 @@ local LATE <const> = {
   check = function(ctx, env)
     return require("pai.run.ctx_check").new(ctx, env)
   end,
+  finally = function(_, env)
+    return require("pai.run.ctx_finally").new(env)
+  end,
   inference = function(ctx)
     return require("pai.inference").new(ctx)
   end,

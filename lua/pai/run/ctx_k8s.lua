@@ -19,6 +19,7 @@ local READS <const> = {
   version = true,
   identity = true,
   proxy = true,
+  raw = true,
 }
 
 local ACTS <const> = { create = true, apply = true, patch = true, delete = true, exec = true }

@@ -29,9 +29,10 @@ function M.new(env)
   ---@param path string
   ---@param given pai.secret.handle of ctx.exec or ctx.query with stdout = "secret"
   ---@param name string
+  ---@param opts { server: string? }? the URL to use in place of the printed one
   ---@return { path: string, backup: string? } result
-  function kubeconfig.merge(path, given, name)
-    return checked(writer.merge(change("merge", path), given, name))
+  function kubeconfig.merge(path, given, name, opts)
+    return checked(writer.merge(change("merge", path), given, name, opts))
   end
 
   ---Takes a context away.

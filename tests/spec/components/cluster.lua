@@ -181,6 +181,8 @@ end
 function Cluster:get(path, req)
   if path == "/version" then
     return { json = { gitVersion = self.git_version, major = "1", minor = "31" } }
+  elseif self.health[path] then
+    return self.health[path]
   end
   local kinds = self.discovery[path]
   if kinds then
@@ -353,6 +355,7 @@ function M.start()
     discovery = { ["/apis/node.k8s.io/v1"] = { runtimeclasses = "RuntimeClass" } },
     version = 100,
     git_version = "v1.31.4",
+    health = { ["/readyz"] = { body = "ok" }, ["/livez/etcd"] = { body = "ok" } },
     token = crypto.hex(16),
   }, Cluster)
   self.server = assert(serve.listen({

@@ -1,6 +1,5 @@
--- cluster-onprem: the audit against a cluster in memory, the preflight against hosts behind a
--- scripted ssh. Shapes: Kubernetes API reference; ClusterPolicy of GPU Operator 25.3; Longhorn 1.7
--- CRDs; `helm list --output=json`.
+-- cluster-onprem: the audit against a cluster in memory. Shapes: Kubernetes API reference;
+-- ClusterPolicy of GPU Operator 25.3; Longhorn 1.7 CRDs; `helm list --output=json`.
 local cluster = assert(loadfile("tests/spec/components/cluster.lua", "t", _ENV))()
 local support = dofile("tests/spec/run/support.lua")
 local stand_in = dofile("tests/spec/components/stand_in.lua")
@@ -18,7 +17,7 @@ describe("cluster-onprem", function()
     for _, name in ipairs(fs.list(from)) do
       bench:write("components/cluster-onprem/" .. name, assert(fs.read(from .. "/" .. name)))
     end
-    talk = stand_in.new(bench.root .. "/tools", { "ssh", "git", "date" })
+    talk = stand_in.new(bench.root .. "/tools", { "git" })
     talk:add("helm", HELM:format(pai.exe, pai.root, talk.dir))
   end)
 
@@ -243,117 +242,5 @@ describe("cluster-onprem", function()
     }) do
       assert.are.same({ "red", measured }, { checks[name].state, checks[name].measured }, name)
     end
-  end)
-
-  local function said(facts)
-    local out = { ("time=%s"):format(facts.time or "2000.5") }
-    out[#out + 1] = "host=" .. facts.host
-    out[#out + 1] = "machine=" .. (facts.machine or facts.host)
-    out[#out + 1] = facts.sudo or "sudo=yes"
-    out[#out + 1] = "swaps=" .. (facts.swaps or "0")
-    out[#out + 1] = "iscsid=" .. (facts.iscsid or "active")
-    out[#out + 1] = facts.nfs or "nfs=yes"
-    out[#out + 1] = "free_kib=" .. (facts.free_kib or 300 * 1024 * 1024)
-    out[#out + 1] = "gpus=" .. (facts.gpus or 8)
-    out[#out + 1] = facts.unresolved and "unresolved=" .. facts.unresolved or "addresses_seen=1"
-    out[#out + 1] = "addresses=" .. facts.address .. " fe80::1"
-    out[#out + 1] = facts.socket or "LISTEN 0 128 0.0.0.0:22 0.0.0.0:*"
-    return table.concat(out, "\n") .. "\n"
-  end
-
-  local function answers(host, facts)
-    talk:instead({
-      argv = {
-        "ssh",
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "StrictHostKeyChecking=yes",
-        "-o",
-        "ConnectTimeout=15",
-        "--",
-        host,
-        "~^printf",
-      },
-      stdout = facts.host and said(facts) or nil,
-      stderr = facts.stderr,
-      code = facts.code,
-      cite = "ssh: the output of the command, or its own error and 255",
-    })
-  end
-
-  local function preflight(argv)
-    local command = { "preflight", "cluster-onprem", "--json" }
-    local given = { control_planes = "a,b,c", workers = "w", vip = "192.0.2.10" }
-    given.metallb = "192.0.2.20-192.0.2.40"
-    for name, value in pairs(argv or {}) do
-      given[name] = value
-    end
-    for name, value in pairs(given) do
-      command[#command + 1] = name .. "=" .. value
-    end
-    local r = bench:pai(command, { env = { PATH = talk.path, HOME = bench.root } })
-    return checks_of(r), r
-  end
-
-  it("preflight is green for hosts that are ready, and red for each thing that is not", function()
-    talk:tell({ argv = { "date", "+%s.%N" }, stdout = "2000.000000000\n", cite = "date +%s.%N" })
-    for i, name in ipairs({ "a", "b", "c", "w" }) do
-      answers(name, { host = name, address = "192.0.2." .. i })
-    end
-    local _, r = preflight()
-    assert.are.equal(0, r.code, r.stdout .. r.stderr)
-    talk:check()
-    answers("b", { stderr = "b: Permission denied (publickey).\n", code = 255 })
-    answers("w", {
-      host = "a",
-      machine = "a",
-      address = "192.0.2.30",
-      time = "1000",
-      sudo = "",
-      swaps = "1",
-      iscsid = "inactive",
-      nfs = "",
-      gpus = 7,
-      unresolved = "nvcr.io",
-      socket = "LISTEN 0 4096 *:10250 *:*",
-    })
-    answers("c", { host = "c", address = "192.0.2.10", free_kib = 1024 })
-    local checks
-    checks, r = preflight()
-    assert.are.equal(1, r.code)
-    for name, measured in pairs({
-      ["b"] = "b: Permission denied (publickey).",
-      ["w: sudo"] = "refused",
-      ["w: swap"] = "1",
-      ["w: iscsid"] = "inactive",
-      ["w: NFS client"] = "none",
-      ["w: GPUs on PCI"] = "7",
-      ["w: names"] = "nvcr.io",
-      ["w: ports"] = "10250",
-      ["c: disk"] = "0 GiB",
-      ["VIP"] = "192.0.2.10 touches c 192.0.2.10",
-      ["MetalLB range"] = "192.0.2.20-192.0.2.40 touches w 192.0.2.30",
-    }) do
-      assert.are.same({ "red", measured }, { checks[name].state, checks[name].measured }, name)
-    end
-    for _, name in ipairs({ "w: clock", "hostnames", "machine ids" }) do
-      assert.are.equal("red", checks[name].state, name)
-    end
-    checks = preflight({ control_planes = "a,c", vip = "10.233.1.1", metallb = "192.0.2.300" })
-    assert.are.equal("red", checks["etcd quorum"].state)
-    assert.are.equal("10.233.1.1 touches services 10.233.0.0/18", checks["VIP"].measured)
-    assert.are.equal("192.0.2.300 is no range or network", checks["MetalLB range"].measured)
-    checks = preflight({ workers = "-oProxyCommand=x" })
-    assert.are.equal("that is no name of a host", checks["-oProxyCommand=x"].measured)
-    talk:check()
-  end)
-
-  it("says that it has no deploy", function()
-    local r = bench:pai({ "deploy", "cluster-onprem" })
-    assert.are.equal(2, r.code)
-    assert.is_truthy(r.stderr:find("cluster-onprem has no deploy", 1, true), r.stderr)
-    r = bench:pai({ "show", "cluster-onprem" })
-    assert.is_truthy(r.stdout:find("deploy          There is none", 1, true), r.stdout)
   end)
 end)
