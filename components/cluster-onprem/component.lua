@@ -24,7 +24,9 @@ deploy          Needs keys and the hosts' keys in known_hosts, and sudo without 
 verify          The audit. Every row of the matrix, expected beside found, and the state of the
                 stack. A hard row that fails is red, drift is yellow, strict=true makes it red too.
                 What can't be read through Kubernetes is named, and never green.
-teardown        There is none: reset.yml of Kubespray wipes hosts.
+teardown        The releases in the reverse order. Longhorn and every volume only with volumes=true,
+                and not while a claim of yours uses one; Kubernetes itself (reset.yml wipes the
+                hosts) only with the context's name typed once more: reset=NAME.
 Upgrades        firmware, OS and kernel, Kubernetes (one minor at a time), operators, driver,
                 charts. A release of another version is refused without upgrade=true.
 Kubespray       Its ansible.cfg takes any host key and keeps facts in /tmp; deploy does neither.

@@ -136,6 +136,17 @@ M.stack = {
   },
 }
 
+---The same, each of them optional.
+---@param some table<string, table>
+---@return table<string, table>
+function M.optional(some)
+  local all = {}
+  for name, decl in pairs(some) do
+    all[name] = { type = decl.type, of = decl.of, doc = decl.doc, optional = true }
+  end
+  return all
+end
+
 ---One table of several.
 ---@param ... table<string, table>
 ---@return table<string, table>
