@@ -1,5 +1,6 @@
 -- Each step asks first whether it is done, so that a second run changes nothing.
 local osmo = require("pai.shared.osmo")
+local osmo_steps = require("pai.shared.osmo_steps")
 local plan = require("osmo-azure.plan")
 
 local function preflight_inputs(inp)
@@ -36,7 +37,7 @@ return {
   locks = function(inp)
     return { "kube:" .. inp.context }
   end,
-  steps = osmo.releases({
+  steps = osmo_steps.releases({
     { name = "preflight", use = "osmo-azure.preflight", with = preflight_inputs },
     {
       name = "outputs",
@@ -53,8 +54,8 @@ return {
       end,
     },
     { name = "cluster", after = { "outputs" }, timeout = "5m", checks = cluster },
-    osmo.simple({ name = "namespaces", after = { "cluster" }, timeout = "15m" }, conf),
-    osmo.scheduler(conf),
+    osmo_steps.simple({ name = "namespaces", after = { "cluster" }, timeout = "15m" }, conf),
+    osmo_steps.scheduler(conf),
     {
       -- Only for a key that is to be made: where it is, nobody asks the database.
       name = "database",

@@ -1,6 +1,7 @@
 -- Nothing of Azure is asked: the state may be gone already. The database keeps what the master key
 -- encrypted, so that the key is kept, too.
 local osmo = require("pai.shared.osmo")
+local osmo_steps = require("pai.shared.osmo_steps")
 
 return {
   summary = "Exports the master key, uninstalls both releases and deletes the namespaces.",
@@ -10,6 +11,6 @@ return {
   locks = function(inp)
     return { "kube:" .. inp.context }
   end,
-  steps = osmo.teardown(osmo.conf),
+  steps = osmo_steps.teardown(osmo.conf),
   returns = { mek = osmo.MEK },
 }

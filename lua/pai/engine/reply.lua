@@ -140,8 +140,8 @@ end
 ---@return table<string, boolean> set of the values that were given
 function Query:set(name)
   local out = {}
-  for _, value in ipairs(self:list(name)) do
-    out[value] = true
+  for _, one in ipairs(self:list(name)) do
+    out[one] = true
   end
   return out
 end

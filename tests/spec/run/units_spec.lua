@@ -232,7 +232,6 @@ describe("text", function()
 
   it("masks plain data whole, and gives it back when there is nothing to mask", function()
     local secret = require("pai.secret")
-    local fs = require("pai.fs")
     local dir = fs.tempdir({ prefix = "pai-units-" })
     local value = require("pai.crypto").hex(16)
     fs.write(dir .. "/key", value, { mode = 384 })
