@@ -77,8 +77,8 @@ local function filters(q, user)
   M.owned(where, values, q, user, "")
   local name = q:text("name")
   if name and name ~= "" then
-    where[#where + 1] = "id LIKE ? ESCAPE '\\'"
-    values[#values + 1] = "%" .. M.like(name) .. "%"
+    where[#where + 1] = "instr(id, ?) > 0"
+    values[#values + 1] = name
   end
   local statuses = q:enum("statuses", status.WORKFLOW)
   if #statuses > 0 then
@@ -121,6 +121,46 @@ local function filters(q, user)
   return where, values
 end
 
+-- A page in one piece: what is kept as text of runs that have ended, and marks for the others.
+-- Bytes of 1 are in no JSON text.
+local PAGE <const> = [[
+  SELECT count(*) AS n, group_concat(seq) AS seqs, group_concat(body) AS body FROM (
+    SELECT seq, coalesce(CASE WHEN entry_base = ? THEN entry END, char(1) || seq || char(1)) AS body
+    FROM workflows%s ORDER BY submit_time %s, seq %s LIMIT ? OFFSET ?)]]
+local MARK <const> = "\1(%d+)\1"
+
+-- The rows of a list, and what is left of them behind a row.
+local Rows = {}
+Rows.__index = Rows
+
+function Rows:page(engine, limit, offset, from)
+  local where, values = table.move(self.where, 1, #self.where, 1, {}), { engine.base_url }
+  table.move(self.values, 1, #self.values, 2, values)
+  if from then
+    where[#where + 1] = ("(submit_time, seq) %s (?, ?)"):format(self.beyond)
+    table.move({ from.time, from.seq }, 1, 2, #values + 1, values)
+  end
+  table.move({ limit, offset }, 1, 2, #values + 1, values)
+  local condition = #where > 0 and " WHERE " .. table.concat(where, " AND ") or ""
+  local sql = PAGE:format(condition, self.order, self.order)
+  return engine.store:row(sql, table.unpack(values))
+end
+
+-- Where the page before ended, if it was of the same list and nothing has changed since: the rows
+-- before an offset are then not counted again, which would cost more than those of the page.
+local function continued(engine, rows, offset, changes)
+  local page = engine.last_page
+  local same = page and page.key == rows.key and page.offset == offset
+  return same and page.changes == changes and page.last or nil
+end
+
+-- The last row of a page.
+local function last_of(engine, page)
+  local seq = math.tointeger(tonumber(page.seqs:match("%d+$")))
+  local row = engine.store:row("SELECT submit_time FROM workflows WHERE seq = ?", seq)
+  return { time = row.submit_time, seq = seq }
+end
+
 ---GET /api/workflow
 ---@param engine pai.engine.Engine
 ---@param req table
@@ -138,22 +178,33 @@ function M.workflows(engine, req, user)
     reply.fail("USER", "Limit must be less than 1000.")
   end
   limit = math.max(limit, 0)
-  values[#values + 1] = limit + 1
-  values[#values + 1] = offset
-  local form = "SELECT %s FROM workflows%s ORDER BY submit_time %s, seq %s LIMIT ? OFFSET ?"
-  local condition = #where > 0 and " WHERE " .. table.concat(where, " AND ") or ""
-  local known = "seq, CASE WHEN entry_base = ? THEN entry END AS entry"
-  table.insert(values, 1, engine.base_url)
-  local sql = form:format(known, condition, order, order)
-  local rows = engine.store:rows(sql, table.unpack(values))
-  local out, now = {}, engine.store:now()
-  for i = 1, math.min(#rows, limit) do
-    out[i] = rows[i].entry
-      or json.encode(wire.entry(engine, engine.store:workflow_by_seq(rows[i].seq), now))
+  local rows = setmetatable({
+    where = where,
+    values = values,
+    order = order,
+    beyond = order == "ASC" and ">" or "<",
+    key = table.concat({ order, table.concat(where, "\0"), table.concat(values, "\0") }, "\0"),
+  }, Rows)
+  local changes = engine.store:row("SELECT total_changes() AS n").n
+  local from = continued(engine, rows, offset, changes)
+  local page = rows:page(engine, limit, from and 0 or offset, from)
+  local more = limit == 0 and rows:page(engine, 1, offset).n > 0
+  if limit > 0 and page.n == limit then
+    local last = last_of(engine, page)
+    more = rows:page(engine, 1, 0, last).n > 0
+    local next_offset = offset + limit
+    engine.last_page = { key = rows.key, offset = next_offset, changes = changes, last = last }
+  end
+  local body, now = page.body or "", engine.store:now()
+  if body:find("\1", 1, true) then
+    body = body:gsub(MARK, function(seq)
+      local w = engine.store:workflow_by_seq(math.tointeger(tonumber(seq)))
+      return json.encode(wire.entry(engine, w, now))
+    end)
   end
   return {
     headers = { ["content-type"] = "application/json" },
-    body = ('{"workflows":[%s],"more_entries":%s}'):format(table.concat(out, ","), #rows > limit),
+    body = ('{"workflows":[%s],"more_entries":%s}'):format(body, more),
   }
 end
 

@@ -140,8 +140,8 @@ end
 ---@return table<string, boolean> set of the values that were given
 function Query:set(name)
   local out = {}
-  for _, one in ipairs(self:list(name)) do
-    out[one] = true
+  for _, item in ipairs(self:list(name)) do
+    out[item] = true
   end
   return out
 end

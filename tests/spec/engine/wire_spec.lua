@@ -617,4 +617,47 @@ describe("the list", function()
     assert.equal(400, status)
     assert.equal("USAGE", body.error_code)
   end)
+
+  it("goes on where the page before ended, in either order, whatever has come between", function()
+    local function page(offset, more)
+      local status, body =
+        engine:request("GET", ("/api/workflow?limit=2&offset=%d%s"):format(offset, more or ""))
+      assert.equal(200, status)
+      local out = {}
+      for i, w in ipairs(body.workflows) do
+        out[i] = w.name
+      end
+      return table.concat(out, " "), body.more_entries
+    end
+    local function is(text, more, ...)
+      local got, there = page(...)
+      assert.equal(text, got)
+      assert.equal(more, there)
+    end
+    for _ = 1, 2 do
+      is("run-1 run-2", true, 0)
+      is("run-3 run-4", true, 2)
+      is("run-5", false, 4)
+      is("", false, 6)
+      is("run-5 run-4", true, 0, "&order=DESC")
+      is("run-3 run-2", true, 2, "&order=DESC")
+      is("run-1", false, 4, "&order=DESC")
+    end
+    -- Another list at the same place, and a page that does not follow the one before.
+    is("run-1 run-2", true, 0)
+    is("run-3 run-2", true, 2, "&order=DESC")
+    is("run-3 run-4", true, 2, "&name=run")
+    is("run-5 run-4", true, 0, "&order=DESC")
+    -- One more at the newest end moves all others by one.
+    local id = engine:run({ name = "late", tasks = { S.sh("t", "true") } }).name
+    is("run-4 run-3", true, 2, "&order=DESC")
+    is(id, false, 5)
+    assert.equal("", (names("?name=RUN")))
+    assert.equal("", (names("?limit=0")))
+    assert.is_true(select(2, engine:request("GET", "/api/workflow?limit=0")).more_entries)
+    assert.equal("", (names("?limit=0&offset=99")))
+    assert.is_false(
+      select(2, engine:request("GET", "/api/workflow?limit=0&offset=99")).more_entries
+    )
+  end)
 end)
