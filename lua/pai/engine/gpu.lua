@@ -1,14 +1,11 @@
 -- The GPUs of this machine: what nvidia-smi says, else the device files. Which of them are taken.
 local exec = require("pai.exec")
 local fs = require("pai.fs")
+local nvidia = require("pai.nvidia")
 
 local M = {}
 
-local QUERY <const> = {
-  "nvidia-smi",
-  "--query-gpu=index,uuid,name,memory.total",
-  "--format=csv,noheader,nounits",
-}
+local FIELDS <const> = { "index", "uuid", "name", "memory.total" }
 
 ---@class pai.engine.Gpu
 ---@field index integer
@@ -16,30 +13,17 @@ local QUERY <const> = {
 ---@field name string?
 ---@field memory_mib integer?
 
--- "0, GPU-5f0c..., NVIDIA L40S, 46068" a line (nvidia-smi --help-query-gpu).
-local function parse(text)
-  local out = {}
-  for line in text:gmatch("[^\n]+") do
-    local index, uuid, name, memory = line:match("^%s*(%d+),%s*([^,]+),%s*(.-),%s*(%S+)%s*$")
-    if index then
-      out[#out + 1] = {
-        index = math.tointeger(tonumber(index)),
-        uuid = uuid,
-        name = name,
-        memory_mib = math.tointeger(tonumber(memory)),
-      }
-    end
-  end
-  return out
-end
-
 ---@return pai.engine.Gpu[] in the order of their indices
 function M.detect()
-  local r = exec.run(QUERY, { timeout = "20s", stdin = "null" })
-  if r then
-    return parse(r.stdout)
+  local argv, out = { "nvidia-smi", table.unpack(nvidia.query(FIELDS)) }, {}
+  local r = exec.run(argv, { timeout = "20s", stdin = "null" })
+  for i, row in ipairs(r and nvidia.rows(r.stdout, FIELDS) or {}) do
+    out[i] = { index = row.index, uuid = row.uuid, name = row.name }
+    out[i].memory_mib = row["memory.total"]
   end
-  local out = {}
+  if r then
+    return out
+  end
   for _, name in ipairs(fs.list("/dev") or {}) do
     local index = name:match("^nvidia(%d+)$")
     if index then

@@ -4,24 +4,7 @@ local M = {}
 -- Unfinished statuses in the order in which they are passed.
 M.ALIVE = { "SUBMITTING", "WAITING", "PROCESSING", "SCHEDULING", "INITIALIZING", "RUNNING" }
 
-M.WORKFLOW = {
-  "PENDING",
-  "RUNNING",
-  "WAITING",
-  "COMPLETED",
-  "FAILED",
-  "FAILED_SUBMISSION",
-  "FAILED_SERVER_ERROR",
-  "FAILED_EXEC_TIMEOUT",
-  "FAILED_QUEUE_TIMEOUT",
-  "FAILED_CANCELED",
-  "FAILED_BACKEND_ERROR",
-  "FAILED_IMAGE_PULL",
-  "FAILED_EVICTED",
-  "FAILED_START_ERROR",
-  "FAILED_START_TIMEOUT",
-  "FAILED_PREEMPTED",
-}
+M.WORKFLOW = require("pai.osmo.client_status").WORKFLOW
 
 -- What the engine itself gives as exit_code, beside the command's own 0 to 255.
 M.EXIT = {

@@ -1,6 +1,26 @@
 -- What a run's status means to a client.
 local M = {}
 
+-- Every status of a run.
+M.WORKFLOW = {
+  "PENDING",
+  "RUNNING",
+  "WAITING",
+  "COMPLETED",
+  "FAILED",
+  "FAILED_SUBMISSION",
+  "FAILED_SERVER_ERROR",
+  "FAILED_EXEC_TIMEOUT",
+  "FAILED_QUEUE_TIMEOUT",
+  "FAILED_CANCELED",
+  "FAILED_BACKEND_ERROR",
+  "FAILED_IMAGE_PULL",
+  "FAILED_EVICTED",
+  "FAILED_START_ERROR",
+  "FAILED_START_TIMEOUT",
+  "FAILED_PREEMPTED",
+}
+
 ---Whether a status is final; an unknown FAILED_… is, any other unknown value is not.
 ---@param status string
 ---@return boolean

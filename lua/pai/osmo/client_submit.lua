@@ -1,5 +1,6 @@
 -- Submitting as upstream's command line does: render, put local files in, render again; and what
 -- to do when the answer got lost, since submitting twice is submitting two runs.
+local client_status = require("pai.osmo.client_status")
 local err = require("pai.err")
 local fs = require("pai.fs")
 local http = require("pai.osmo.client_http")
@@ -36,24 +37,7 @@ local ATTEMPTS <const> = 3
 ---@field app {uuid: string, version: integer}? where the spec comes from
 
 -- Every status, so that a look for a lost run also sees what lists leave out: FAILED_SUBMISSION.
-local ANY_STATUS <const> = {
-  "PENDING",
-  "RUNNING",
-  "WAITING",
-  "COMPLETED",
-  "FAILED",
-  "FAILED_SUBMISSION",
-  "FAILED_SERVER_ERROR",
-  "FAILED_EXEC_TIMEOUT",
-  "FAILED_QUEUE_TIMEOUT",
-  "FAILED_CANCELED",
-  "FAILED_BACKEND_ERROR",
-  "FAILED_IMAGE_PULL",
-  "FAILED_EVICTED",
-  "FAILED_START_ERROR",
-  "FAILED_START_TIMEOUT",
-  "FAILED_PREEMPTED",
-}
+local ANY_STATUS <const> = client_status.WORKFLOW
 
 -- {"k=v"} as it is, {k = v} as sorted "k=v".
 local function assignments(value)

@@ -1,22 +1,19 @@
 -- nvidia-smi: the GPUs of this machine and their driver.
+local nvidia = require("pai.nvidia")
 local semver = require("pai.semver")
 
 local FIELDS <const> = { "index", "name", "driver_version", "memory.total" }
 
----Reads rows of --query-gpu=index,name,driver_version,memory.total --format=csv,noheader,nounits.
 ---@param said string
 ---@return { index: integer, name: string, driver: string, memory_mib: integer? }[]
 local function rows(said)
   local list = {}
-  for line in said:gmatch("[^\r\n]+") do
-    local index, name, driver, memory = line:match("^%s*(%d+),%s*(.-),%s*([%d.]+),%s*(.-)%s*$")
-    if index then
-      list[#list + 1] = {
-        index = math.tointeger(tonumber(index)),
-        name = name,
-        driver = driver,
-        memory_mib = math.tointeger(tonumber(memory)),
-      }
+  for _, row in ipairs(nvidia.rows(said, FIELDS)) do
+    local driver = row.driver_version
+    if driver:find("^[%d.]+$") then
+      local gpu = { index = row.index, name = row.name, driver = driver }
+      gpu.memory_mib = row["memory.total"]
+      list[#list + 1] = gpu
     end
   end
   return list
@@ -25,7 +22,7 @@ end
 return {
   name = "nvidia-smi",
   reads = {
-    { "--query-gpu=" .. table.concat(FIELDS, ","), "--format=csv,noheader,nounits" },
+    nvidia.query(FIELDS),
     { "--query-gpu=driver_version", "--format=csv,noheader" },
     { "-L" },
     { "--version" },
@@ -40,11 +37,8 @@ return {
       if not ctx.which("nvidia-smi") then
         return {}, "nvidia-smi is not on PATH"
       end
-      local query = "--query-gpu=" .. table.concat(FIELDS, ",")
-      local r = ctx.query({ "nvidia-smi", query, "--format=csv,noheader,nounits" }, {
-        accept = "any",
-        timeout = "20s",
-      })
+      local argv = { "nvidia-smi", table.unpack(nvidia.query(FIELDS)) }
+      local r = ctx.query(argv, { accept = "any", timeout = "20s" })
       local list = r.code == 0 and rows(r.stdout) or {}
       local said = (r.stdout .. r.stderr):match("[^\r\n]+") or "no answer"
       return list, #list == 0 and said or nil
