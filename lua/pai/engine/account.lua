@@ -34,7 +34,11 @@ function M.login()
   }
 end
 
-local function chosen_pool(engine, user)
+---The pool of a user's profile.
+---@param engine pai.engine.Engine
+---@param user string
+---@return string
+function M.pool(engine, user)
   local name = engine.store:meta("pool:" .. user)
   return name and engine.pools[name] and name or wire.POOL
 end
@@ -49,7 +53,7 @@ function M.profile(engine, user)
       username = user,
       email_notification = false,
       slack_notification = false,
-      pool = chosen_pool(engine, user),
+      pool = M.pool(engine, user),
     },
     roles = json.array({ M.ROLE }),
     pools = json.array(text.keys(engine.pools)),
@@ -101,6 +105,12 @@ end
 -- Who is let in is told by the socket, so there is nothing that a token would open.
 local function no_token(name)
   reply.fail("USER", ("Access token %s does not exist."):format(name))
+end
+
+---GET /api/auth/keys: nothing is signed here.
+---@return table
+function M.keys()
+  return { keys = json.array({}) }
 end
 
 ---GET /api/auth/access_token

@@ -134,45 +134,51 @@ local SIGNALS <const> = {
   SIGTERM = 15,
 }
 
----The code of a process or container that has ended; a signal counts as a shell counts it.
----@param t table
----@return integer code
----@return {status: string, exit_code: integer, message: string}? ending when no exit action applies
-function M.exit_code(t)
+---@class pai.engine.End
+---@field exit_code integer
+---@field status string? what it is where no exit action applies; nil for what the code says
+---@field message string?
+---@field whole boolean? the command ran to its end, so that its outputs count
+
+-- How a container has ended.
+local function end_of_container(t)
   local proc = t.proc
-  if t.kind == "container" then
-    proc:wait()
-    if proc.lost then
-      return 1,
-        {
-          status = "FAILED_BACKEND_ERROR",
-          exit_code = status.EXIT.BACKEND,
-          message = "The end of the container is not known: " .. proc.lost,
-        }
-    elseif proc.oom then
-      return proc.code,
-        {
-          status = "FAILED_EVICTED",
-          exit_code = status.EXIT.EVICTED,
-          message = "The task used more memory than it had asked for.",
-        }
-    elseif proc.missing and container.NOT_RUN_CODES[proc.code] then
-      return proc.code,
-        {
-          status = "FAILED",
-          exit_code = status.EXIT.COMMAND,
-          message = ("cannot run %s: %s"):format(t.spec.command[1], proc.missing),
-        }
-    end
-    return proc.code
+  proc:wait()
+  if proc.lost then
+    return {
+      status = "FAILED_BACKEND_ERROR",
+      exit_code = status.EXIT.BACKEND,
+      message = "The end of the container is not known: " .. proc.lost,
+    }
+  elseif proc.oom then
+    return {
+      status = "FAILED_EVICTED",
+      exit_code = status.EXIT.EVICTED,
+      message = "The task used more memory than it had asked for.",
+    }
+  elseif proc.missing and container.NOT_RUN_CODES[proc.code] then
+    return {
+      status = "FAILED",
+      exit_code = status.EXIT.COMMAND,
+      message = ("cannot run %s: %s"):format(t.spec.command[1], proc.missing),
+    }
   end
-  local r, e = proc:wait()
-  if r then
-    return r.code
-  elseif e.code ~= "EEXIT" then
+  return { exit_code = proc.code, whole = true }
+end
+
+---Waits for the end of a process or container; a signal counts as a shell counts it.
+---@param t table
+---@return pai.engine.End
+function M.wait(t)
+  if t.kind == "container" then
+    return end_of_container(t)
+  end
+  local r, e = t.proc:wait()
+  if not r and e.code ~= "EEXIT" then
     error(e, 0)
   end
-  return 128 + (SIGNALS[e.signal] or SIGNALS.SIGKILL)
+  local code = r and r.code or 128 + (SIGNALS[e.signal] or SIGNALS.SIGKILL)
+  return { exit_code = code, whole = true }
 end
 
 ---Puts the outputs of a task where they belong. Raises.

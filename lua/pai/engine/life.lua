@@ -23,6 +23,7 @@ local EXIT_OF <const> = {
   EROOTS = status.EXIT.UNAUTHORIZED,
   ENOKEYS = status.EXIT.UNAUTHORIZED,
   ECREDENTIAL = status.EXIT.UNAUTHORIZED,
+  ECHECK = status.EXIT.CHECK,
   EIMAGE = status.EXIT.IMAGE,
   ESTART = status.EXIT.START,
 }
@@ -127,7 +128,8 @@ local function restart_others(self, t)
   end
 end
 
--- Prepares a task and waits for the others of its group. Whether it may start.
+-- Prepares a task and waits for the others of its group. What it starts with, or how the try ended;
+-- neither when the group was stopped.
 local function ready(self, t)
   local ok, prepared = pcall(prepare.run, self, t)
   if self.stop then
@@ -136,8 +138,7 @@ local function ready(self, t)
   elseif not ok then
     local e = err.wrap(prepared)
     job.say(self, t, e.message)
-    finish(self, t, failure(e, status.EXIT.DOWNLOAD))
-    return nil
+    return nil, failure(e, status.EXIT.DOWNLOAD)
   end
   t.staged = true
   if #self.tasks > 1 and self.spec.barrier ~= false then
@@ -153,7 +154,7 @@ local function ready(self, t)
   return prepared
 end
 
--- Runs the command to its end. The code; nil when the task has ended otherwise.
+-- Runs the command to its end. How it ended; nil when the group was stopped before it began.
 local function command(self, t, prepared)
   while true do
     t.again = nil
@@ -161,81 +162,59 @@ local function command(self, t, prepared)
     if not started then
       local e = err.wrap(fault)
       if self.stop then
-        return finish_stopped(self, t)
+        return nil
       end
       job.say(self, t, e.message)
-      return finish(self, t, failure(e, status.EXIT.COMMAND))
+      return failure(e, status.EXIT.COMMAND)
     end
     if self.stop then
       -- The stop came while the process was being started, and did not see it.
       task.spawn(M.kill, self, t)
     end
-    local code, ending = job.exit_code(t)
+    local ending = job.wait(t)
     if t.kind == "plain" then
       -- What left the process group is no part of a namespace that would have ended with it.
       processes.reap("PAI_TASK_UUID=" .. t.row.uuid)
     end
     t.gone:set()
     if self.stop or not t.again then
-      return code, ending
+      return ending
     end
     t.gone = task.event()
     job.say(self, t, "Restarting the command: a task of the group is run again")
   end
 end
 
--- One try of a task. True when there is to be another.
-local function try(self, t)
-  local prepared = ready(self, t)
-  if not prepared then
-    return
+-- What an end is by the exit actions, and why it is not what it would be without.
+local function judge(self, t, ending)
+  return status.of_exit(ending.exit_code, t.spec.exit_actions, {
+    plain = ending.status,
+    defaults = self.pool.exit_actions,
+    retry = t.row.retry_id,
+    max_retries = self.pool.max_retry_per_task,
+  })
+end
+
+-- Ends a task, or makes it ready for another try: then true.
+local function conclude(self, t, ending)
+  local new, why = judge(self, t, ending)
+  local message = ending.message
+  if ending.whole and ending.exit_code ~= 0 then
+    message = ("Failure reason:\n- Exit code %d due to task failure."):format(ending.exit_code)
   end
-  local stop_checkpoints = checkpoint.start(self, t, function(text)
-    job.say(self, t, text)
-  end)
-  local code, ending = command(self, t, prepared)
-  stop_checkpoints(code ~= nil)
-  if self.stop and not t.finished then
-    release(self)
-    return finish_stopped(self, t)
-  elseif not code then
-    return
-  end
-  t.times.output_upload_start_time = self.engine.store:now()
-  local new, why
-  if ending then
-    new, why = ending.status, ending.message
-  else
-    new, why = status.of_exit(code, t.spec.exit_actions, {
-      defaults = self.pool.exit_actions,
-      retry = t.row.retry_id,
-      max_retries = self.pool.max_retry_per_task,
-    })
+  if why then
+    message = message and message .. " " .. why or why
   end
   if new ~= "RESCHEDULED" then
-    release(self)
-  end
-  local done, e = job.transfer(t, function()
-    job.upload(self, t)
-  end)
-  if self.stop then
-    return finish_stopped(self, t)
-  elseif not done then
-    job.say(self, t, e.message)
-    return finish(self, t, failure(e, status.EXIT.UPLOAD))
-  end
-  local message = why
-  if not ending and code ~= 0 then
-    message = ("Failure reason:\n- Exit code %d due to task failure. %s"):format(code, why or "")
-  end
-  if new ~= "RESCHEDULED" then
-    spare.give(self.engine, t)
-    local exit_code = ending and ending.exit_code or code
-    return finish(self, t, { status = new, exit_code = exit_code, message = message })
+    if ending.whole then
+      spare.give(self.engine, t)
+    end
+    finish(self, t, { status = new, exit_code = ending.exit_code, message = message })
+    return false
   end
   t.row = flow.reschedule(self.engine.store, t.row, {
-    exit_code = code,
-    message = message,
+    exit_code = ending.exit_code,
+    message = mask.text(message),
     times = t.times,
   })
   self:place(t)
@@ -244,6 +223,49 @@ local function try(self, t)
     restart_others(self, t)
   end
   return true
+end
+
+-- Puts the outputs where they belong. Not where the command did not come to its end: upstream keeps
+-- none after an eviction or a fault of the backend either. How the try ended.
+local function upload(self, t, ending)
+  if not ending.whole then
+    return ending
+  end
+  t.times.output_upload_start_time = self.engine.store:now()
+  -- What would be tried again holds what the group holds.
+  local failed = { status = "FAILED", exit_code = status.EXIT.UPLOAD }
+  if judge(self, t, ending) ~= "RESCHEDULED" and judge(self, t, failed) ~= "RESCHEDULED" then
+    release(self)
+  end
+  local done, e = job.transfer(t, function()
+    job.upload(self, t)
+  end)
+  if self.stop or done then
+    return ending
+  end
+  job.say(self, t, e.message)
+  return failure(e, status.EXIT.UPLOAD)
+end
+
+-- One try of a task. True when there is to be another.
+local function try(self, t)
+  local prepared, ending = ready(self, t)
+  if not prepared then
+    return ending ~= nil and conclude(self, t, ending)
+  end
+  local stop_checkpoints = checkpoint.start(self, t, function(text)
+    job.say(self, t, text)
+  end)
+  ending = command(self, t, prepared)
+  stop_checkpoints(ending ~= nil and ending.whole == true)
+  if ending and not self.stop then
+    ending = upload(self, t, ending)
+  end
+  if self.stop and not t.finished then
+    release(self)
+    return finish_stopped(self, t)
+  end
+  return conclude(self, t, ending)
 end
 
 -- The whole life of one task.

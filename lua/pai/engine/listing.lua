@@ -1,4 +1,5 @@
 -- Reading many: the list of runs with its filters, and the logs, error logs and events of one.
+local account = require("pai.engine.account")
 local json = require("pai.json")
 local find = require("pai.engine.find")
 local logs = require("pai.engine.logs")
@@ -54,13 +55,15 @@ local function by_label(where, values, text)
   where[#where + 1] = WITH_LABEL:format(" AND (" .. table.concat(any, " OR ") .. ")")
 end
 
----Whose runs, and in which pools: the caller's own and the default pool unless the query says more.
+---Whose runs, and in which pools: the caller's own and those in the pool of the caller's profile,
+---unless the query says more.
+---@param engine pai.engine.Engine
 ---@param where string[]
 ---@param values any[]
 ---@param q table query
 ---@param user string
 ---@param prefix string "" or "w."
-function M.owned(where, values, q, user, prefix)
+function M.owned(engine, where, values, q, user, prefix)
   local users = q:list("users")
   if #users == 0 and not q:bool("all_users", false) then
     users = { user }
@@ -68,13 +71,18 @@ function M.owned(where, values, q, user, prefix)
   M.one_of(where, values, prefix .. "user", users)
   if not q:bool("all_pools", false) then
     local pools = q:list("pools")
-    M.one_of(where, values, prefix .. "pool", #pools > 0 and pools or { wire.POOL })
+    M.one_of(
+      where,
+      values,
+      prefix .. "pool",
+      #pools > 0 and pools or { account.pool(engine, user) }
+    )
   end
 end
 
-local function filters(q, user)
+local function filters(engine, q, user)
   local where, values = {}, {}
-  M.owned(where, values, q, user, "")
+  M.owned(engine, where, values, q, user, "")
   local name = q:text("name")
   if name and name ~= "" then
     where[#where + 1] = "instr(id, ?) > 0"
@@ -170,7 +178,7 @@ function M.workflows(engine, req, user)
   local q = reply.query(req.query)
   local offset, limit = q:int("offset", 0), q:int("limit", 20)
   local order = q:enum("order", { "ASC", "DESC" }, true)[1] or "ASC"
-  local where, values = filters(q, user)
+  local where, values = filters(engine, q, user)
   q:check()
   if offset < 0 then
     reply.fail("USAGE", "Parameter start must be a non-negative integer.")

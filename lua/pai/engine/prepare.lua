@@ -67,9 +67,19 @@ local function source_of(self, input)
   return path
 end
 
+-- That an output cannot be written is said before the command has worked for it.
+local function check_outputs(self, t)
+  for _, o in ipairs(t.spec.outputs or {}) do
+    if o.url and remote.is(o.url) then
+      remote.check_write(self.engine, o.url, self.user)
+    end
+  end
+end
+
 local function stage(self, t)
   local say = job.teller(self, t)
   local inputs = t.spec.inputs or {}
+  check_outputs(self, t)
   job.moment(self, t, "input_download_start_time")
   say("Download Start")
   local binds = {}

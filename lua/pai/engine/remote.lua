@@ -103,6 +103,18 @@ local function tell(note, what, result)
   note(("%s %d files, %d bytes"):format(what, result.files, result.bytes))
 end
 
+---Makes sure that a url can be written below, before anything runs whose outputs go there. Raises.
+---@param engine pai.engine.Engine
+---@param url string
+---@param user string
+function M.check_write(engine, url, user)
+  local ok, e = open(engine, user, url):check({ "WRITE" })
+  if not ok and e.code ~= "EACCES" and e.code ~= "ENOKEYS" then
+    err.raise("ECHECK", ("cannot write to %s: %s"):format(url, e.message))
+  end
+  checked(ok, e)
+end
+
 ---Downloads an object, or everything below a url, into a folder. Raises.
 ---@param engine pai.engine.Engine
 ---@param url string

@@ -7,6 +7,7 @@ local find = require("pai.engine.find")
 local fs = require("pai.fs")
 local json = require("pai.json")
 local listing = require("pai.engine.listing")
+local mask = require("pai.mask")
 local reply = require("pai.engine.reply")
 local session = require("pai.engine.session")
 local status = require("pai.engine.status")
@@ -130,7 +131,7 @@ local function spec(engine, req, id)
   local w = find.workflow(engine, id)
   return {
     headers = { ["content-type"] = "text/plain; charset=utf-8" },
-    body = submit.spec(engine, w, template),
+    body = mask.text(submit.spec(engine, w, template)),
   }
 end
 
@@ -249,6 +250,7 @@ local ROUTES <const> = {
   { "GET", "/api/router/version", account.version },
   { "GET", "/client/version", account.version },
   { "GET", "/api/auth/login", account.login },
+  { "GET", "/api/auth/keys", account.keys },
   { "GET", "/api/profile/settings", profile },
   { "POST", "/api/profile/settings", set_profile },
   { "GET", "/api/users", account.users },

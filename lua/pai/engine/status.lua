@@ -10,6 +10,7 @@ M.WORKFLOW = require("pai.osmo.client_status").WORKFLOW
 M.EXIT = {
   DOWNLOAD = 2010,
   UPLOAD = 2012,
+  CHECK = 2013,
   UNAUTHORIZED = 2014,
   IMAGE = 301,
   COMMAND = 2031,
@@ -146,9 +147,10 @@ end
 ---@field defaults pai.osmo.ExitAction[]? the pool's, for what the task's own say nothing of
 ---@field retry integer? which try it was, from 0
 ---@field max_retries integer? how often a task is tried again
+---@field plain string? what it is where no action applies; default: by its code
 
----What a task that ended by itself is: its exit actions decide first, then the pool's, else 0 is
----success. RESCHEDULED means that it is to be tried again.
+---What a task that ended with a code is, its own or one of the engine's: its exit actions decide
+---first, then the pool's, else 0 is success. RESCHEDULED means that it is to be tried again.
 ---@param code integer
 ---@param actions pai.osmo.ExitAction[]? the first that matches counts
 ---@param rules pai.engine.ExitRules?
@@ -156,7 +158,7 @@ end
 ---@return string? note why it is not what the code alone would say
 function M.of_exit(code, actions, rules)
   rules = rules or {}
-  local plain = code == 0 and "COMPLETED" or "FAILED"
+  local plain = rules.plain or (code == 0 and "COMPLETED" or "FAILED")
   local action = action_for(code, { actions or {}, rules.defaults or {} })
   if not action then
     return plain

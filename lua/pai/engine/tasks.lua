@@ -33,7 +33,7 @@ local FROM <const> = " FROM tasks t JOIN workflows w ON w.seq = t.workflow"
 
 local function filters(engine, q, user)
   local where, values = {}, {}
-  listing.owned(where, values, q, user, "w.")
+  listing.owned(engine, where, values, q, user, "w.")
   local id = q:text("workflow_id")
   if id and id ~= "" then
     where[#where + 1] = "w.id LIKE ? ESCAPE '\\'"

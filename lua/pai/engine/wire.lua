@@ -13,17 +13,22 @@ local time, value = reply.time, reply.value
 M.POOL = "local"
 M.PLATFORM = "local"
 
+local WITHOUT_ERROR_LOGS <const> = {
+  FAILED_UPSTREAM = true,
+  FAILED_SERVER_ERROR = true,
+  FAILED_EVICTED = true,
+  FAILED_START_ERROR = true,
+  FAILED_IMAGE_PULL = true,
+  FAILED_CANCELED = true,
+  FAILED_EXEC_TIMEOUT = true,
+  FAILED_QUEUE_TIMEOUT = true,
+}
+
 ---Whether a task of this status has error logs of its own.
 ---@param s string
 ---@return boolean
 function M.has_error_logs(s)
-  return status.failed(s)
-    and s ~= "FAILED_UPSTREAM"
-    and s ~= "FAILED_SERVER_ERROR"
-    and s ~= "FAILED_EVICTED"
-    and s ~= "FAILED_START_ERROR"
-    and s ~= "FAILED_IMAGE_PULL"
-    and s ~= "FAILED_CANCELED"
+  return s == "RESCHEDULED" or (status.failed(s) and not WITHOUT_ERROR_LOGS[s])
 end
 
 local function task(engine, w, g, t)
@@ -261,25 +266,28 @@ function M.pools(engine, names)
   return out
 end
 
+-- GPUs that runs hold, and those of them that runs hold which need not make room.
 local function taken(engine)
-  local n = 0
-  for _ in pairs(engine.taken) do
-    n = n + 1
+  local n, firm = 0, 0
+  for _, run in pairs(engine.runs) do
+    local held = run.held and #run.held.gpus or 0
+    n = n + held
+    firm = firm + (run.priority == "LOW" and 0 or held)
   end
-  return n
+  return n, firm
 end
 
--- GPU counts, as text; all pools share the machine.
+-- GPU counts, as text; all pools share the machine. LOW runs count for no quota.
 local function usage(engine)
-  local all, used = #engine.gpus, taken(engine)
-  local free = tostring(all - used)
+  local all = #engine.gpus
+  local used, firm = taken(engine)
   return {
-    quota_used = tostring(used),
-    quota_free = free,
+    quota_used = tostring(firm),
+    quota_free = tostring(all - firm),
     quota_limit = tostring(all),
     total_usage = tostring(used),
     total_capacity = tostring(all),
-    total_free = free,
+    total_free = tostring(all - used),
   }
 end
 
@@ -328,7 +336,7 @@ function M.resource(engine)
   }
   local used = {
     cpu = tostring(engine.busy.cpu),
-    gpu = tostring(taken(engine)),
+    gpu = tostring((taken(engine))),
     memory = ("%dKi"):format(engine.busy.memory * gib // 1),
     storage = "0Ki",
   }

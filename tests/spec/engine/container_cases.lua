@@ -136,11 +136,20 @@ return function(kind)
       local q = run({
         name = "oom",
         resources = { default = { memory = "16Mi", cpu = 1 } },
-        tasks = { sh("t", "head -c 200000000 /dev/zero | tail -c 200000000 | wc -c; exit 3") },
+        tasks = {
+          sh(
+            "t",
+            "echo > {{output}}/x; head -c 200000000 /dev/zero | tail -c 200000000 | wc -c; exit 3",
+            { exitActions = { RESCHEDULE = "3004" } }
+          ),
+        },
       })
       local t = S.tasks(q).t
       assert.equal("FAILED_EVICTED", t.status, engine:log(q.name))
       assert.equal(3004, t.exit_code)
+      -- The pool lets it be tried once more; what it had made is not kept.
+      assert.equal(1, t.retry_id)
+      assert.equal("", q.outputs)
       assert.equal("FAILED_EVICTED", q.status)
     end)
   end

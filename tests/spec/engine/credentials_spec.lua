@@ -38,6 +38,24 @@ describe("credentials of the engine", function()
     return { generic_credential = { credential = values } }
   end
 
+  it("are masked in a stored spec that holds the value all the same", function()
+    local word = "v" .. crypto.hex(16)
+    assert.equal(200, (engine:request("POST", "/api/credentials/shown", {
+      json = { generic_credential = { credential = { word = word } } },
+    })))
+    local id = engine:submit({
+      name = "shown",
+      tasks = { S.sh("t", "true", { environment = { PLAIN = word } }) },
+    })
+    for _, query in ipairs({ "", "?use_template=true" }) do
+      local status, text = engine:request("GET", "/api/workflow/" .. id .. "/spec" .. query)
+      assert.equal(200, status)
+      assert.is_nil(text:find(word, 1, true))
+      assert.truthy(text:find("PLAIN", 1, true))
+    end
+    assert(engine.client:wait(id, { every = "20ms", timeout = "60s" }))
+  end)
+
   it("are stored in files of their user's only, and shown without values", function()
     local status, answer = set("hub", generic({ token = value, other = "plain-text" }))
     assert.equal(200, status)

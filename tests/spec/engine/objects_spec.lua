@@ -235,13 +235,31 @@ describe("object stores of tasks", function()
         },
       },
     })
-    local t, log = run({ outputs = { { url = "s3://bucket/locked/x" } } }, "echo > {{output}}/y")
+    local t, log =
+      run({ outputs = { { url = "s3://bucket/locked/x" } } }, "echo it ran; echo > {{output}}/y")
     assert.equal("FAILED", t.status)
     assert.equal(2014, t.exit_code, t.failure_message)
+    -- It is said before anything runs.
+    assert.is_nil(log:find("it ran", 1, true), log)
     local said = fs.read(engine.paths.log) .. log .. t.failure_message
     for _, key in ipairs({ wrong, s3.key, azurite.key }) do
       assert.is_nil(said:find(key, 1, true))
     end
+    engine:request("POST", "/api/credentials/away", {
+      json = {
+        data_credential = {
+          endpoint = "s3://no-such-bucket",
+          access_key_id = s3.id,
+          access_key = s3.key,
+          override_url = s3.url,
+          region = "us-east-1",
+        },
+      },
+    })
+    local away, away_log =
+      run({ outputs = { { url = "s3://no-such-bucket/x" } } }, "echo it ran; echo > {{output}}/y")
+    assert.equal(2013, away.exit_code, away.failure_message)
+    assert.is_nil(away_log:find("it ran", 1, true), away_log)
     -- The longest endpoint counts: beside it the other key still works.
     local other, other_log =
       run({ outputs = { { url = "s3://bucket/free" } } }, "echo > {{output}}/y")

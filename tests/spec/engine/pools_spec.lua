@@ -61,6 +61,87 @@ describe("pools of the engine", function()
     return out
   end
 
+  it("are those of the profile where a list names none", function()
+    local here = engine:submit({ name = "here", tasks = { S.sh("t", "true") } })
+    local there = engine:submit({ name = "there", tasks = { S.sh("t", "true") } }, {
+      pool = "second",
+    })
+    local function listed()
+      local names = {}
+      for _, w in ipairs(select(2, engine:request("GET", "/api/workflow")).workflows) do
+        names[w.name] = true
+      end
+      return names
+    end
+    assert.is_true(listed()[here] and not listed()[there])
+    local function choose(pool)
+      assert.equal(
+        200,
+        (engine:request("POST", "/api/profile/settings", { json = { pool = pool } }))
+      )
+    end
+    choose("second")
+    assert.is_true(listed()[there] and not listed()[here])
+    for _, id in ipairs({ here, there }) do
+      assert(engine.client:wait(id, { every = "20ms", timeout = "60s" }))
+    end
+    local _, tasks = engine:request("GET", "/api/task?statuses=COMPLETED")
+    assert.equal(there, tasks.tasks[1].workflow_id)
+    assert.equal(1, #tasks.tasks)
+    choose("local")
+  end)
+
+  it("count LOW runs as use, and for no quota", function()
+    local id = engine:submit({
+      name = "low",
+      resources = { default = { gpu = 1 } },
+      tasks = { S.sh("t", "sleep 600") },
+    }, { priority = "LOW" })
+    S.eventually(function()
+      return engine.client:query(id).status == "RUNNING"
+    end)
+    local sum = select(2, engine:request("GET", "/api/pool_quota")).resource_sum
+    assert.equal("0", sum.quota_used)
+    assert.equal("2", sum.quota_free)
+    assert.equal("1", sum.total_usage)
+    assert.equal("1", sum.total_free)
+    assert(engine.client:cancel(id, { force = true }))
+    assert(engine.client:wait(id, { every = "20ms", timeout = "60s" }))
+  end)
+
+  it("ask the exit actions for the engine's own codes, too", function()
+    local input = { { url = "file://" .. dir .. "/late" } }
+    local spec = {
+      name = "codes",
+      tasks = {
+        S.sh("late", "cat {{input:0}}", { inputs = input, exitActions = { RESCHEDULE = "2010" } }),
+        S.sh("never", "true", { inputs = input, exitActions = { COMPLETE = "2010" } }),
+        S.sh("fail", "true", { inputs = input, exitActions = { FAIL = "2010" } }),
+        {
+          name = "missing",
+          image = "pai.local/none",
+          command = { "no-such-program" },
+          exitActions = { RESCHEDULE = "2031" },
+        },
+      },
+    }
+    local q = engine:run(spec)
+    local t = S.tasks(q)
+    for name, code in pairs({ late = 2010, missing = 2031 }) do
+      assert.equal("FAILED", t[name].status)
+      assert.equal(code, t[name].exit_code)
+      assert.equal(2, t[name].retry_id)
+      assert.matches("retry limit 2", t[name].failure_message, 1, true)
+      local all = tries(q.name, name)
+      assert.equal(3, #all)
+      assert.equal("RESCHEDULED", all[2].status)
+      assert.truthy(all[2].error_logs ~= require("pai.json").null)
+    end
+    assert.equal("COMPLETED", t.never.status)
+    assert.equal("FAILED", t.fail.status)
+    assert.equal(0, t.fail.retry_id)
+  end)
+
   it("are shown as they are configured", function()
     local _, answer = engine:request("GET", "/api/pool")
     assert.equal("another", answer.pools.second.description)
