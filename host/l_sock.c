@@ -25,6 +25,14 @@ static void on_wake(void *ud, uint32_t events) {
     pai_waitq_wake(&x->readers);
   if ((events & ~(uint32_t)EPOLLIN) != 0)
     pai_waitq_wake(&x->writers);
+  // The watch has ended with the event. Whoever is not woken by it would never be.
+  uint32_t left = (x->readers.first != NULL ? (uint32_t)EPOLLIN : 0u) |
+                  (x->writers.first != NULL ? (uint32_t)EPOLLOUT : 0u);
+  pai_error err;
+  if (left != 0 && pai_sock_want(&x->s, left, &err) < 0) {
+    pai_waitq_wake(&x->readers);
+    pai_waitq_wake(&x->writers);
+  }
 }
 
 static sock *new_sock(lua_State *L) {

@@ -138,6 +138,22 @@ s.close()
     proc:wait()
   end)
 
+  it_runs("wakes a reader after a writer that waited beside it has done", function()
+    local l <close> = assert(sock.listen())
+    local a <close> = assert(sock.connect({ port = l:port() }))
+    local b <close> = assert(l:accept("60s"))
+    local text = ("x"):rep(8 << 20)
+    local reader = task.spawn(a.read, a, "60s")
+    local writer = task.spawn(a.write, a, text, "60s")
+    local n = 0
+    while n < #text do
+      n = n + #assert(b:read("60s"))
+    end
+    assert.is_true(writer:wait())
+    assert(b:write("answer"))
+    assert.equal("answer", (reader:wait()))
+  end)
+
   it_runs("waits for a peer that does not read, within a deadline", function()
     local l <close> = assert(sock.listen())
     local proc = client(l:port(), "sys.stdin.read()")
