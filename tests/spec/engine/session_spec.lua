@@ -59,17 +59,6 @@ describe("a session in a task of the engine", function()
     return running(e:submit({ name = "s", tasks = { S.sh("t", script, more) } }))
   end
 
-  -- All that comes until the text has come.
-  local function until_text(conn, text)
-    local all = ""
-    while not all:find(text, 1, true) do
-      local data, why = conn:receive("60s")
-      assert(data, tostring(type(why) == "table" and why.message) .. " after: " .. all)
-      all = all .. data
-    end
-    return all
-  end
-
   for _, kind in ipairs({ "sandboxed", "plain" }) do
     it_runs("is a terminal in the place of a " .. kind .. " one", function()
       start(kind)
@@ -81,29 +70,27 @@ describe("a session in a task of the engine", function()
         size = { rows = 31, cols = 97 },
       }))
       assert(conn:send('stty size; cat mark; echo "[$GREETING] [$PAI_ENTRY] $PWD"; tty\n'))
-      local all = until_text(conn, "/dev/pts")
+      local all = S.until_text(conn, "/dev/pts")
       assert.matches("31 97\r\n", all, 1, true)
       assert.matches("mark\r\n", all, 1, true)
       assert.matches("[from the spec] [] /", all, 1, true)
       assert(e.client:resize_session(conn, { rows = 40, cols = 120 }))
       S.eventually(function()
         assert(conn:send("stty size; echo done:$((1+1))\n"))
-        return until_text(conn, "done:2"):find("40 120", 1, true)
+        return S.until_text(conn, "done:2"):find("40 120", 1, true)
       end)
       if kind == "sandboxed" then
         -- As little may be done here as in the task: no capability, nothing of the host writable.
         assert(conn:send("cat /proc/self/status; touch /etc/x; ls /osmo; echo end:$?\n"))
-        all = until_text(conn, "end:0")
+        all = S.until_text(conn, "end:0")
         assert.matches("CapEff:%s+0000000000000000", all)
         assert.matches("NoNewPrivs:%s+1", all)
         assert.matches("Read-only file system", all, 1, true)
       end
-      assert(conn:send("exit\n"))
-      local _, why
-      repeat
-        _, why = conn:receive("60s")
-      until type(why) == "table"
+      assert(conn:send("exit 6\n"))
+      local why = S.ending(conn)
       assert.equal(1000, why.close_code)
+      assert.equal("exit code 6", why.reason)
       assert(e.client:cancel(id))
     end)
   end
@@ -113,11 +100,7 @@ describe("a session in a task of the engine", function()
     local id = run_task("sleep 600")
     local conn = assert(e.client:exec(id, "t", { entry = "sleep 555; echo never" }))
     assert(e.client:cancel(id))
-    local _, why
-    repeat
-      _, why = conn:receive("60s")
-    until type(why) == "table"
-    assert.is_true(why.clean)
+    assert.is_true(S.ending(conn).clean)
     S.eventually(function()
       return exec.run({ "pgrep", "-f", "^sleep 555$" }, { accept = { 1 } })
     end)
@@ -131,7 +114,7 @@ describe("a session in a task of the engine", function()
     local id = run_task("sleep 600")
     local conn = assert(e.client:exec(id, "t", { entry = "/bin/sh" }))
     assert(conn:send("echo up:$((1+1)); exec sleep 556\n"))
-    until_text(conn, "up:2")
+    S.until_text(conn, "up:2")
     conn:close()
     S.eventually(function()
       return exec.run({ "pgrep", "-f", "^sleep 556$" }, { accept = { 1 } })
@@ -304,7 +287,7 @@ describe("a session in a task of the engine", function()
       assert.equal("HELLO", a:read("60s"))
     end)
     local conn = assert(e.client:exec(id, "one", { entry = "cat /etc/hosts; echo end:$((1+1))" }))
-    assert.matches("127.0.1.2", until_text(conn, "end:2"), 1, true)
+    assert.matches("127.0.1.2", S.until_text(conn, "end:2"), 1, true)
   end)
 
   it_runs("lets nobody in with a key that has no partner", function()

@@ -183,4 +183,25 @@ function S.processes(text)
   return out
 end
 
+-- All that comes over a WebSocket until the text has come.
+function S.until_text(conn, text)
+  local all = ""
+  while not all:find(text, 1, true) do
+    local data, why = conn:receive("60s")
+    assert(data, tostring(type(why) == "table" and why.message) .. " after: " .. all)
+    all = all .. data
+  end
+  return all
+end
+
+-- How a WebSocket ends.
+function S.ending(conn)
+  while true do
+    local data, why = conn:receive("60s")
+    if not data then
+      return assert(type(why) == "table" and why, "it did not end in time")
+    end
+  end
+end
+
 return S
