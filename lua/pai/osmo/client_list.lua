@@ -1,5 +1,5 @@
--- Lists of runs. A service gives at most 1,000 a page; longer lists are read page by page, the next
--- one being asked for while one is read. Not several at once: a run that is submitted meanwhile
+-- Lists of runs. A service gives at most 1,000 a page; longer lists are read page by page, and the
+-- next one is asked for while one is read. Not several at once: a run that is submitted meanwhile
 -- moves others to the next page, where they come again; asked for out of order they could be
 -- missed.
 local http = require("pai.osmo.client_http")

@@ -15,7 +15,7 @@ local M = {}
 -- the spec that sends the route with everything that it takes (see M.unsent).
 local ROUTES <const> = {
   ["GET /api/version"] = { by = "read" },
-  ["GET /api/router/version"] = { by = "session" },
+  ["GET /api/router/version"] = {}, -- asked of the router
   ["GET /api/users"] = { by = "account" },
   ["GET /api/tag"] = { by = "read" },
   ["GET /api/profile/settings"] = { by = "read" },
@@ -73,12 +73,12 @@ local ROUTES <const> = {
       .. "started_before offset limit order summary aggregate_by_workflow priority*",
     by = "read",
   },
-  ["GET /api/credentials"] = { by = "account" },
+  ["GET /api/credentials"] = { by = "credential" },
   ["POST /api/credentials/{n}"] = {
     body = "registry_credential data_credential generic_credential",
-    by = "account",
+    by = "credential",
   },
-  ["DELETE /api/credentials/{n}"] = { by = "account" },
+  ["DELETE /api/credentials/{n}"] = { by = "credential" },
   ["POST /api/auth/jwt/access_token"] = { body = "token", open = true, by = "login" },
   ["POST /api/auth/access_token/{n}"] = {
     query = "expires_at description roles*",

@@ -390,4 +390,8 @@ url: %s
       assert.is_nil((r.stdout .. r.stderr):find(pat, 1, true))
     end
   )
+
+  it("sends whatever the contract has for it", function()
+    assert.same({}, contract.unsent("login"))
+  end)
 end)

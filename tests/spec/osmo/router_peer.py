@@ -103,6 +103,10 @@ async def serve(ws):
             await ws.send(b"line\n")
             await ws.send(b"the end")
             await ws.close(1000)
+        elif kind == "exec" and key == "drop":
+            ws.transport.abort()
+        elif kind == "exec" and key == "late":
+            await ws.close(4000, "no partner")
         elif kind == "exec":
             await shell(ws)
         elif key.startswith("PORTFORWARD-"):

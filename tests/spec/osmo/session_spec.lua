@@ -107,6 +107,53 @@ describe("sessions in a task", function()
     assert.matches("WebSocket", e.stderr, 1, true)
   end)
 
+  it_runs("come back with --keep-alive after a loss, and end when they should", function()
+    local asked = {}
+    local answers = {
+      { json = answer("drop") },
+      { json = answer("late") },
+      { status = 502, body = "bad gateway" },
+      { json = answer("group-1") },
+    }
+    srv.answers["POST /api/workflow/{id}/exec/task/{t}"] = function(req)
+      asked[#asked + 1] = req
+      return answers[#asked]
+    end
+    local argv = { pai.exe, "osmo", "exec", "a-1", "t", "--entry", "train", "--keep-alive" }
+    local r = assert(exec.run(argv, { env = env, timeout = "60s" }))
+    assert.equal(4, #asked)
+    assert.equal("line 1 of group-1\r\nhalf a line\nthe end", r.stdout)
+    local _, times = r.stderr:gsub("the command is started again", "")
+    assert.equal(3, times)
+    assert.matches("no partner", r.stderr, 1, true)
+    -- what the service refuses is no loss; and a loss is an end without the option
+    answers = { { status = 410, json = { message = "is finished", error_code = "USER" } } }
+    asked = {}
+    local none, e = exec.run(argv, { env = env, timeout = "60s" })
+    assert.is_nil(none)
+    assert.matches("is finished", e.stderr, 1, true)
+    assert.equal(1, #asked)
+    answers, asked = { { json = answer("late") } }, {}
+    argv[#argv] = nil
+    none, e = exec.run(argv, { env = env, timeout = "60s" })
+    assert.is_nil(none)
+    assert.matches("no partner", e.stderr, 1, true)
+    for words, why in pairs({
+      ["exec a-1 --group g --entry x --keep-alive"] = "not for a group",
+      ["exec a-1 t --connect-timeout soon"] = "is a time",
+      ["port-forward a-1 t --port 80 --udp"] = "forwards TCP only",
+    }) do
+      argv = { pai.exe, "osmo" }
+      for word in words:gmatch("%S+") do
+        argv[#argv + 1] = word
+      end
+      none, e = exec.run(argv, { env = env, timeout = "60s" })
+      assert.is_nil(none)
+      assert.equal(2, e.exit)
+      assert.matches(why, e.stderr, 1, true)
+    end
+  end)
+
   it_runs("are one letter away where upstream has one", function()
     srv.answers["POST /api/workflow/{id}/cancel"] = { json = { name = "a-1" } }
     assert(exec.run({ pai.exe, "osmo", "cancel", "a-1", "-f", "-m", "why" }, { env = env }))
@@ -301,6 +348,29 @@ describe("sessions in a task", function()
     assert.matches("4000: no partner", r.stdout, 1, true)
   end)
 
+  it_runs("make several ports reachable, as upstream writes them", function()
+    local first = true
+    srv.answers["POST /api/workflow/{id}/portforward/{t}"] = function(req)
+      if not first then
+        return { status = 410, json = { message = "is finished", error_code = "USER" } }
+      end
+      first = false
+      assert.same({ "80", "81", "90" }, req.query.task_ports)
+      return { json = { answer("short"), answer("short"), answer("short") } }
+    end
+    local argv = { pai.exe, "osmo", "port-forward", "a-1", "t", "--port", "0:80,0:81", "--json" }
+    for _, word in ipairs({ "--port", "0:90", "--host", "localhost", "--connect-timeout", "30" }) do
+      argv[#argv + 1] = word
+    end
+    local r = assert(exec.run(argv, { env = env, timeout = "60s" }))
+    local ready = {}
+    for line in r.stdout:gmatch("[^\n]+") do
+      local e = json.decode(line)
+      ready[e.remote] = ready[e.remote] or e.event == "ready" or nil
+    end
+    assert.same({ [80] = true, [81] = true, [90] = true }, ready)
+  end)
+
   it_runs("are refused for ports and addresses that cannot be", function()
     for words, what in pairs({
       ["--port x"] = "no port",
@@ -321,5 +391,9 @@ describe("sessions in a task", function()
       assert.matches(what, e.stderr, 1, true)
     end
     assert.equal(0, #srv.calls)
+  end)
+
+  it("sends whatever the contract has for it", function()
+    assert.same({}, contract.unsent("session"))
   end)
 end)

@@ -7,6 +7,7 @@ local fs = require("pai.fs")
 local json = require("pai.json")
 local pai = require("pai")
 local secret = require("pai.secret")
+local serve = require("pai.serve")
 local task = require("pai.task")
 
 local contract = assert(loadfile(pai.root .. "/tests/spec/osmo/contract.lua"))()
@@ -163,6 +164,84 @@ local TRAPS <const> = {
     assert.equal(0, code, said)
   end,
 
+  ["a dry run of what is not YAML leaves a run behind, too: it is not sent"] = function()
+    fs.write(dir .. "/f.yaml", "workflow:\n  name: {{ n }}\n  tasks: {{ '[' }}\n")
+    local code, _, said = pai_run("submit", "f.yaml", "-p", "p", "--dry-run", "--set", "n=x")
+    assert.equal(1, code)
+    assert.matches("not YAML after rendering", said, 1, true)
+    assert.equal(0, #srv.calls)
+    -- what else is wrong is the service's to say: a dry run checks no schema
+    srv.answers["POST /api/pool/{p}/workflow"] = { json = { name = "x", spec = "a: 1\n" } }
+    fs.write(dir .. "/f.yaml", "workflow:\n  nope: {{ n }}\n")
+    code, _, said = pai_run("submit", "f.yaml", "-p", "p", "--dry-run", "--set", "n=x")
+    assert.equal(0, code, said)
+    assert.equal("POST /api/pool/p/workflow?dry_run=True", srv:last())
+  end,
+
+  ["no route moves data and none gives keys back: those of a credential are kept here"] = function()
+    local seen = {}
+    local store = assert(serve.listen({
+      host = "127.0.0.1",
+      port = 0,
+      handler = function(req)
+        seen[#seen + 1] = req
+        local body = '<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated>'
+          .. "<Contents><Key>in/a.txt</Key><Size>3</Size></Contents></ListBucketResult>"
+        return { headers = { ["content-type"] = "application/xml" }, body = body }
+      end,
+    }))
+    local address = "http://127.0.0.1:" .. store:port()
+    env.MY_KEY = crypto.hex(16)
+    for name in pairs({ AWS_ACCESS_KEY_ID = 1, AWS_SECRET_ACCESS_KEY = 1, AWS_PROFILE = 1 }) do
+      env[name] = false
+    end
+    env.HOME = dir
+    local code, _, said = pai_run("data", "list", "s3://bucket/in/")
+    assert.equal(1, code)
+    assert.matches("no key for s3://bucket", said, 1, true)
+    srv.answers["GET /api/credentials"] = { json = { credentials = json.array({}) } }
+    srv.answers["POST /api/credentials/{n}"] = { json = json.null }
+    local words =
+      { "credential", "set", "d", "--type", "DATA", "--payload", "endpoint=s3://bucket" }
+    for _, word in ipairs({ "access_key_id=the-id", "region=eu-1", "override_url=" .. address }) do
+      words[#words + 1] = word
+    end
+    words[#words + 1] = "--payload-env"
+    words[#words + 1] = "access_key=MY_KEY"
+    code, _, said = pai_run(table.unpack(words))
+    assert.equal(0, code, said)
+    local asked, out = #srv.calls
+    code, out, said = pai_run("data", "list", "s3://bucket/in/", "-r", "--no-pager")
+    assert.equal(0, code, said)
+    assert.equal("in/a.txt\n", out)
+    assert.equal(asked, #srv.calls)
+    assert.equal("/bucket", (seen[1].path:gsub("/$", "")))
+    assert.matches("Credential=the%-id/%d+/eu%-1/s3/", seen[1].headers.authorization)
+    -- the list into a file, and with the keys of another file
+    code = pai_run("data", "list", "s3://bucket/in/", "list.txt", "-r")
+    assert.equal(0, code)
+    assert.equal("in/a.txt\n", fs.read(dir .. "/list.txt"))
+    fs.rename(dir .. "/osmo/config.yaml", dir .. "/other.yaml")
+    code, out = pai_run("data", "check", "s3://bucket", "-a", "LIST", "-c", "other.yaml")
+    assert.equal(0, code)
+    assert.equal("pass\n", out)
+    code, _, said = pai_run("data", "check", "gs://bucket", "-c", "other.yaml")
+    assert.equal(1, code)
+    assert.matches("no key for gs://bucket in other.yaml", said, 1, true)
+    store:close()
+  end,
+
+  ["memory without a unit is bytes, G is Gi, and GB is no unit"] = function()
+    local quantity = require("pai.osmo.quantity")
+    assert.equal(4096, quantity.bytes("4096"))
+    assert.equal(2 ^ 30, quantity.bytes("1Gi"))
+    assert.equal(quantity.bytes("1Gi"), quantity.bytes("1G"))
+    assert.equal(quantity.bytes("1Gi"), quantity.bytes("1GiB"))
+    local size, why = quantity.bytes("4GB")
+    assert.is_nil(size)
+    assert.matches("write 4Gi", why, 1, true)
+  end,
+
   ["a value with '=' in it is cut by the service: it goes into the spec"] = function()
     local sent
     srv.answers["POST /api/pool/{p}/workflow"] = function(req)
@@ -299,7 +378,13 @@ describe("a trap of OSMO's contract:", function()
       ("dev_login: {username: alice}\nurl: %s\n"):format(srv.url),
       { mode = 384 }
     )
-    env = { OSMO_CONFIG_FILE_DIR = dir .. "/osmo", OSMO_URL = false, TZ = "UTC" }
+    env = {
+      OSMO_CONFIG_FILE_DIR = dir .. "/osmo",
+      OSMO_URL = false,
+      OSMO_S3_ADDRESSING_STYLE = false,
+      AWS_CA_BUNDLE = false,
+      TZ = "UTC",
+    }
   end)
   after_each(function()
     fs.remove(dir, { recursive = true })
