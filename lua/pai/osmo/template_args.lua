@@ -31,6 +31,33 @@ local function parse(signature)
   return params
 end
 
+---Arguments by name that keep their order.
+---@return table<string, any> kwargs
+---@return string[] order to be filled by the caller
+function M.ordered()
+  local order = {}
+  return setmetatable({}, { order = order }), order
+end
+
+---The names of arguments, in the order in which they were written.
+---@param kwargs table<string, any>
+---@return string[]
+function M.names(kwargs)
+  local known, out = {}, {}
+  local written = getmetatable(kwargs)
+  for _, name in ipairs(written and written.order or {}) do
+    if not known[name] and kwargs[name] ~= nil then
+      known[name], out[#out + 1] = true, name
+    end
+  end
+  for name in pairs(kwargs) do
+    if not known[name] then
+      out[#out + 1] = name
+    end
+  end
+  return out
+end
+
 ---Gives the arguments by name; raises TypeError when they do not fit.
 ---@param what string name of the function, for messages
 ---@param signature string parameters with a ";" between them, defaults as Python literals

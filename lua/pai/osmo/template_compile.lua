@@ -1,5 +1,6 @@
 -- Turns the expressions of a parsed template into Lua closures, fn(st, scope) -> value. Scopes are
 -- tables that look further in their parent by __index, so a name costs one access.
+local args_of = require("pai.osmo.template_args")
 local filters = require("pai.osmo.template_filters")
 local tests = require("pai.osmo.template_tests")
 local value = require("pai.osmo.template_value")
@@ -226,7 +227,10 @@ function Compiler:arguments(a)
   end
   local star, star_star = a.star and self:expr(a.star), a.star_star and self:expr(a.star_star)
   return function(st, scope)
-    local out, named = {}, {}
+    local out, named, order = {}, {}, nil
+    if star_star or #kwargs > 1 then
+      named, order = args_of.ordered()
+    end
     for i, arg in ipairs(args) do
       out[i] = arg(st, scope)
     end
@@ -237,6 +241,9 @@ function Compiler:arguments(a)
     end
     for _, pair in ipairs(kwargs) do
       named[pair[1]] = pair[2](st, scope)
+      if order then
+        order[#order + 1] = pair[1]
+      end
     end
     if star_star then
       local map = value.use(star_star(st, scope))
@@ -245,6 +252,7 @@ function Compiler:arguments(a)
       end
       for _, key in ipairs(map.keys) do
         named[key] = value.dict_get(map, key)
+        order[#order + 1] = key
       end
     end
     return out, named

@@ -1,6 +1,7 @@
 -- Jinja's built-in filters that work on one value: text, numbers, conversions. Those that go
 -- through sequences are in template_seq.
 local bind = require("pai.osmo.template_args").bind
+local case = require("pai.osmo.template_case")
 local format = require("pai.osmo.template_format")
 local pynum = require("pai.osmo.pynum")
 local text = require("pai.osmo.template_text")
@@ -44,21 +45,23 @@ local function integer(v, what)
 end
 
 def("upper", "", function(_, v)
-  return str(v):upper()
+  return case.upper(str(v))
 end)
 def("lower", "", function(_, v)
-  return str(v):lower()
+  return case.lower(str(v))
 end)
 def("capitalize", "", function(_, v)
-  return text.capitalize(str(v))
+  return case.capitalize(str(v))
 end)
 def("title", "", function(_, v)
   -- a word begins after white space, a hyphen or an opening bracket
-  local s = str(v):lower()
-  s = s:gsub("^.", string.upper)
-  return (s:gsub("([-%s({%[<]+)(.)", function(gap, c)
-    return gap .. c:upper()
-  end))
+  local s = case.lower(str(v))
+  s = s:gsub("^" .. utf8.charpattern, case.upper)
+  return (
+    s:gsub("([-%s({%[<]+)(" .. utf8.charpattern .. ")", function(gap, c)
+      return gap .. case.upper(c)
+    end)
+  )
 end)
 def("trim", "chars=None", function(_, v, a)
   return text.strip(str(v), a.chars, true, true)
@@ -160,7 +163,8 @@ def("urlencode", "", function(st, v)
     if #items ~= 2 then
       raise("ValueError", "urlencode takes pairs (expected 2 values, got %d)", #items)
     end
-    parts[#parts + 1] = quote_url(str(items[1]), "") .. "=" .. quote_url(str(items[2]), "")
+    local pair_text = quote_url(str(items[1]), "") .. "=" .. quote_url(str(items[2]), "")
+    parts[#parts + 1] = pair_text:gsub("%%20", "+")
   end
   return table.concat(parts, "&")
 end)

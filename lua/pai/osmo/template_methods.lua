@@ -1,11 +1,13 @@
 -- Methods of Python's text, list and dict that templates call: `name.upper()`, `d.items()`.
-local bind = require("pai.osmo.template_args").bind
+local args_of = require("pai.osmo.template_args")
+local case = require("pai.osmo.template_case")
 local text = require("pai.osmo.template_text")
 local format = require("pai.osmo.template_format")
 local value = require("pai.osmo.template_value")
 
 local M = {}
 local None, raise = value.None, value.raise
+local bind = args_of.bind
 
 local function integer(v)
   local n = value.number(value.use(v))
@@ -23,16 +25,14 @@ local function def(methods, name, signature, fn)
 end
 
 for name, fn in pairs({
-  upper = string.upper,
-  lower = string.lower,
-  casefold = string.lower,
-  capitalize = text.capitalize,
-  title = text.title,
-  swapcase = function(s)
-    return (s:gsub("%a", function(c)
-      return c:find("%l") and c:upper() or c:lower()
-    end))
+  upper = case.upper,
+  lower = case.lower,
+  casefold = function(s)
+    return case.lower((s:gsub("ß", "ss")))
   end,
+  capitalize = case.capitalize,
+  title = case.title,
+  swapcase = case.swapcase,
   isdigit = function(s)
     return s:find("^%d+$") ~= nil
   end,
@@ -45,14 +45,10 @@ for name, fn in pairs({
   isspace = function(s)
     return s:find("^%s+$") ~= nil
   end,
-  islower = function(s)
-    return s:find("%l") ~= nil and not s:find("%u")
-  end,
-  isupper = function(s)
-    return s:find("%u") ~= nil and not s:find("%l")
-  end,
+  islower = case.is_lower,
+  isupper = case.is_upper,
   istitle = function(s)
-    return s:find("%a") ~= nil and text.title(s) == s
+    return case.swapcase(s) ~= s and case.title(s) == s
   end,
   isidentifier = function(s)
     return s:find("^[%a_\128-\255][%w_\128-\255]*$") ~= nil
@@ -361,8 +357,8 @@ local function special(st, v, name)
         local items = value.items(pair)
         value.dict_set(v, items[1], items[2])
       end
-      for key, item in pairs(kwargs) do
-        value.dict_set(v, key, item)
+      for _, key in ipairs(args_of.names(kwargs)) do
+        value.dict_set(v, key, kwargs[key])
       end
       return None
     end)

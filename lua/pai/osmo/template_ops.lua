@@ -261,6 +261,8 @@ local function attribute(st, v, name)
     return v.vars[name]
   elseif t == "loop" then
     return v.get(name)
+  elseif t == "tuple" and v.fields and v.fields[name] ~= nil then -- a group of groupby
+    return v.fields[name]
   end
   return st.methods.find(st, v, name)
 end

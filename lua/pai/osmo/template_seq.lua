@@ -1,5 +1,6 @@
 -- Jinja's filters over sequences: join, map, select, sort, groupby and their like. Where upstream
 -- gives a generator, so do these: it can be gone through once and prints as one.
+local case = require("pai.osmo.template_case")
 local filters = require("pai.osmo.template_filters")
 local value = require("pai.osmo.template_value")
 
@@ -54,7 +55,7 @@ function M.sorted(items, reverse, key)
 end
 
 local function fold(v)
-  return type(v) == "string" and v:lower() or v
+  return type(v) == "string" and case.lower(v) or v
 end
 
 -- A getter for "a.b.0"; with several attributes, "a,b", a list of values.

@@ -1,4 +1,5 @@
 -- Statements of a parsed template as closures, fn(st, scope), that write to st.out.
+local args_of = require("pai.osmo.template_args")
 local compile = require("pai.osmo.template_compile")
 local loops = require("pai.osmo.template_loop")
 local value = require("pai.osmo.template_value")
@@ -306,7 +307,8 @@ function Compiler:macro(name, params, nodes)
     end
     inside.varargs = value.tuple(table.move(args, #params + 1, #args, 1, {}))
     inside.kwargs = value.dict()
-    for key, v in pairs(kwargs) do
+    for _, key in ipairs(args_of.names(kwargs)) do
+      local v = kwargs[key]
       if uses_caller and key == "caller" then
         inside.caller = v
       elseif not known[key] then

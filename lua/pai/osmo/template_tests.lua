@@ -1,5 +1,6 @@
 -- Jinja's built-in tests: `x is defined`, `n is divisibleby 3`.
 local bind = require("pai.osmo.template_args").bind
+local case = require("pai.osmo.template_case")
 local filters = require("pai.osmo.template_filters")
 local value = require("pai.osmo.template_value")
 
@@ -55,12 +56,10 @@ def("divisibleby", "num", function(st, v, a)
   return remainder(st, v, a.num) == 0
 end)
 def("lower", "", function(_, v)
-  local s = value.str(use(v))
-  return s:find("%l") ~= nil and not s:find("%u")
+  return case.is_lower(value.str(use(v)))
 end)
 def("upper", "", function(_, v)
-  local s = value.str(use(v))
-  return s:find("%u") ~= nil and not s:find("%l")
+  return case.is_upper(value.str(use(v)))
 end)
 def("sequence", "", function(_, v)
   local t = typeof(v)

@@ -139,15 +139,6 @@ function M.replace(st, s, old, new, count)
   return table.concat(parts)
 end
 
-function M.capitalize(s)
-  return s:sub(1, 1):upper() .. s:sub(2):lower()
-end
-
----str.title()
-function M.title(s)
-  return (s:lower():gsub("%a+", M.capitalize))
-end
-
 ---@return string
 function M.justify(st, s, width, fill, where)
   local missing = width - (utf8.len(s) or #s)
