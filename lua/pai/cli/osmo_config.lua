@@ -24,10 +24,13 @@ local function history_rows(configs)
   return rows
 end
 
+local FIT_WIDTH <const> = { name = "fit-width", doc = "does nothing: lines are not cut here" }
+
 local list = command.new({
   name = "list",
   summary = "list the configurations and their newest revisions",
   usage = "",
+  options = { FIT_WIDTH },
   examples = { { "pai osmo config list", "" } },
   ask = function(c)
     return c:config_history({
@@ -124,7 +127,7 @@ local history = command.new({
     common.COUNT,
     { name = "offset", short = "o", arg = "N", doc = "leave out so many" },
     { name = "order", arg = "asc|desc", doc = common.ORDER.doc },
-    { name = "fit-width", doc = "does nothing: lines are not cut here" },
+    FIT_WIDTH,
   },
   examples = { { "pai osmo config history pool --count 5", "" } },
   read = function(words, opts)

@@ -81,13 +81,30 @@ function M.exchange(url, pat)
   return { token = answer.token, ends = ends or os.time() + 300 }
 end
 
+-- The client that a login was made for. Upstream's client leaves it out after a login by password,
+-- for which it takes what the service names for devices.
+local function client_of(base, login)
+  if login.client_id then
+    return login.client_id
+  end
+  local res = http.request({
+    url = base .. "/api/auth/login",
+    timeout = TIMEOUT,
+    ca_file = M.ca_file(),
+    retries = 2,
+  })
+  local info = res and res:json()
+  return type(info) == "table" and type(info.device_client_id) == "string" and info.device_client_id
+    or ""
+end
+
 -- A new ID token of the identity provider; a new refresh token in the answer replaces the old one.
-local function refresh(login)
+local function refresh(base, login)
   local res, e = post(login.refresh_url, {
     form = {
       grant_type = "refresh_token",
       refresh_token = login.refresh_token,
-      client_id = login.client_id or "",
+      client_id = client_of(base, login),
     },
   })
   if not res and e.code == "EHTTP" and (e.status == 400 or e.status == 401) then
@@ -131,7 +148,7 @@ local function renewed(base, login)
   if login.kind == "pat" then
     return M.exchange(url, login.refresh_token)
   end
-  return refresh(login)
+  return refresh(base, login)
 end
 
 local function is_fresh(current)

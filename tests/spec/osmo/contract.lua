@@ -79,6 +79,7 @@ local ROUTES <const> = {
     by = "credential",
   },
   ["DELETE /api/credentials/{n}"] = { by = "credential" },
+  ["GET /api/auth/login"] = { open = true, by = "login" },
   ["POST /api/auth/jwt/access_token"] = { body = "token", open = true, by = "login" },
   ["POST /api/auth/access_token/{n}"] = {
     query = "expires_at description roles*",

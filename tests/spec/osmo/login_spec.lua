@@ -174,6 +174,37 @@ url: %s
     end
   )
 
+  it("by password, whose file names no client, is refreshed for the service's own", function()
+    local forms, fresh = {}, jwt(300)
+    local idp = assert(require("pai.serve").listen({
+      handler = function(req)
+        forms[#forms + 1] = req.body
+        return { json = { id_token = fresh } }
+      end,
+    }))
+    srv.answers["GET /api/auth/login"] = {
+      json = { device_client_id = "osmo-device", browser_client_id = "osmo-browser" },
+    }
+    local text = "dev_login: null\nosmo_token: false\n"
+      .. "token_login: {client_id: null, id_token: %s, username: null,\n"
+      .. "  refresh_token: r%s, refresh_url: 'http://127.0.0.1:%d/t'}\nurl: %s\n"
+    write_login(text:format(jwt(-5), crypto.hex(8), idp:port(), srv.url))
+    local code, _, said = pai_run("version")
+    idp:close()
+    assert.equal(0, code, said)
+    assert.matches("client_id=osmo%-device", forms[1])
+    assert.equal("Bearer " .. fresh, bearer())
+    -- a provider that gave no refresh token: used while it lasts, and then over
+    text = "osmo_token: false\ntoken_login: {id_token: %s, refresh_token: null,\n"
+      .. "  refresh_url: 'http://127.0.0.1:1/t', client_id: c}\nurl: %s\n"
+    write_login(text:format(jwt(100), srv.url))
+    assert.equal(0, pai_run("version"))
+    write_login(text:format(jwt(-5), srv.url))
+    code, _, said = pai_run("version")
+    assert.equal(1, code)
+    assert.matches("the login has ended", said, 1, true)
+  end)
+
   it("that has ended says how to log in again", function()
     local idp = assert(require("pai.serve").listen({
       handler = function()
