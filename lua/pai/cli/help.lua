@@ -71,6 +71,7 @@ local function option_rows(command)
     for _, option in ipairs(list) do
       local letter = option.short and ("-%s, "):format(option.short) or ""
       local name = "  " .. letter .. "--" .. option.name .. (option.arg and " " .. option.arg or "")
+      name = option.several and name .. "..." or name
       rows[#rows + 1] = { name, option.doc }
     end
   end

@@ -229,13 +229,14 @@ function forward.run(words, opts)
   common.duration(opts, "connect-timeout")
   local ports = ports_of(opts.port)
   local host = (opts.host == nil or opts.host == "localhost") and "127.0.0.1" or opts.host
-  local c = common.connect(opts)
+  local c, stood = common.connect(opts), false
   local _, e = c:port_forward(words[1], words[2], {
     ports = ports,
     host = host,
     timeout = common.duration(opts, "connect-timeout"),
     on_event = function(what, port, why)
       local message = why and why.message
+      stood = stood or what == "ready"
       if opts.json then
         common.print_json({
           event = what,
@@ -254,7 +255,7 @@ function forward.run(words, opts)
     end,
   })
   -- A run that has ended is where a forward is meant to end.
-  if e.http == 410 or e.http == 404 then
+  if stood and (e.http == 410 or e.http == 404) then
     out.stderr(("pai: %s\n"):format(e.message))
     return 0
   end

@@ -64,7 +64,10 @@ local HINTS <const> = {
   [429] = "the service asks to slow down: try again later",
 }
 
-local function failure(e)
+-- How our own engine ends the message about what it has not got.
+local NOT_HERE <const> = "is not supported by the embedded engine"
+
+local function failure(self, e)
   if e.code ~= "EHTTP" then
     return e
   end
@@ -73,6 +76,8 @@ local function failure(e)
   fields.hint = HINTS[e.status]
   if e.status == 400 and value and value.error_code == "DATABASE" then
     fields.hint = "OSMO answers so for a run or a task that it does not know"
+  elseif self.socket and message:sub(-#NOT_HERE) == NOT_HERE then
+    fields.hint = "a service has it: --target osmo, or --target URL"
   end
   fields.retry_after = e.headers and tonumber(e.headers["retry-after"])
   if value then
@@ -206,7 +211,7 @@ function Transport:send(method, path, opts)
   end
   if not res then
     warn(self, e.headers)
-    return nil, self.absent and M.lost(e) and self.absent() or failure(e)
+    return nil, self.absent and M.lost(e) and self.absent() or failure(self, e)
   end
   warn(self, res.headers)
   return res

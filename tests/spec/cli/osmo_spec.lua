@@ -152,6 +152,45 @@ describe("pai osmo", function()
     assert.truthy(said:find("--set who: it is written NAME=VALUE", 1, true))
   end)
 
+  it("says of what the engine has not got that a service has it", function()
+    for _, words in ipairs({ "config history" }) do
+      local argv = { "osmo" }
+      for word in words:gmatch("%S+") do
+        argv[#argv + 1] = word
+      end
+      local code, _, said = pai_run(table.unpack(argv))
+      assert.equal(1, code)
+      assert.truthy(said:find("not supported by the embedded engine", 1, true))
+      assert.truthy(said:find("hint: a service has it: --target osmo", 1, true))
+    end
+    local code, _, said = pai_run("osmo", "port-forward", "fails-1", "t", "--port", "80")
+    assert.equal(1, code)
+    assert.truthy(said:find("has finished", 1, true))
+    local text
+    code, text = pai_run("osmo", "submit", "--help")
+    assert.equal(0, code)
+    assert.truthy(text:find("--set K=V...", 1, true))
+  end)
+
+  it("keeps a stored workflow's life: create, show, submit, delete", function()
+    assert.equal(0, pai_run("osmo", "app", "create", "greet", "flow.yaml", "-d", "says hello"))
+    local code, text = pai_run("osmo", "app", "show", "greet")
+    assert.equal(0, code)
+    assert.truthy(text:find("^says hello\n\nvariables.*\n  who: world\n$"))
+    local answer
+    code, answer = pai_json("osmo", "app", "submit", "greet", "--set", "who=app", "-t", "json")
+    assert.equal(0, code)
+    assert.equal(0, pai_run("osmo", "query", answer.name, "--wait", "--timeout", "60"))
+    local _, log = pai_run("osmo", "logs", answer.name, "-t", "greet")
+    assert.truthy(log:find("hello app", 1, true))
+    code = pai_run("osmo", "app", "delete", "greet", "--all")
+    assert.equal(3, code)
+    assert.equal(0, pai_run("osmo", "app", "delete", "greet", "--all", "--force"))
+    code, text = pai_run("osmo", "app", "list")
+    assert.equal(0, code)
+    assert.equal("no apps found\n", text)
+  end)
+
   it("validates offline: no engine is started and no service asked", function()
     fs.write(
       dir .. "/wrong.yaml",
