@@ -109,7 +109,7 @@ function Azure:adjust(e, code)
   if self.wire.skew == 0 and math.abs(ahead) > SKEW_S then
     self.wire.skew = ahead
     return true
-  elseif wire.renew(self.keys) then
+  elseif wire.renew(self.keys, e) then
     self:sign_with(secrets_of(self.place, self.keys))
     return true
   end

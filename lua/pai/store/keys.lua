@@ -20,6 +20,7 @@ local M = {}
 ---@field addressing_style "virtual"|"path"|"auto"|nil
 ---@field profile_endpoint string? what the AWS command line's profile names
 ---@field again? fun(): pai.store.Keys reads the key once more from where it was found
+---@field turn integer? how often it has been read again
 ---@field anonymous boolean? requests carry no signature
 ---@field source string for messages
 

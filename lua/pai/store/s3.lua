@@ -135,7 +135,7 @@ function S3:mend(e, code, req)
     self.wire.skew = ahead or 0
     return ahead ~= nil and ahead ~= 0
   elseif wire.is_expired(code) then
-    return wire.renew(self.keys)
+    return wire.renew(self.keys, e)
   end
   local unsaid = req.method == "HEAD" and not code and e.status == 400
   return unsaid and not self.asking and self:ask_why()

@@ -236,6 +236,16 @@ local function put_one(up, source)
   up.meter:add(source.size)
 end
 
+local function put_any(up, source, large, wanted)
+  if up.driver.multipart and large then
+    local part = part_size(up.driver, source.size, wanted)
+    local put = up.driver.by_content and put_blocks or put_multipart
+    put(up, source, part)
+  else
+    up.gate:run(put_one, up, source)
+  end
+end
+
 -- Whether the object is there with these bytes.
 local function is_there(up, source)
   local object = up.gate:run(up.driver.head, up.driver, source.key)
@@ -257,12 +267,14 @@ function M.run(up, sources, opts)
     local skipped = opts.resume and is_there(up, source)
     if skipped then
       up.meter:add(source.size, true)
-    elseif up.driver.multipart and source.size > threshold then
-      local part = part_size(up.driver, source.size, opts.part_size)
-      local put = up.driver.by_content and put_blocks or put_multipart
-      put(up, source, part)
     else
-      up.gate:run(put_one, up, source)
+      local ok, e = pcall(put_any, up, source, source.size > threshold, opts.part_size)
+      if not ok then
+        if not err.is(e, "ECANCELED") then
+          check_unchanged(source) -- which is why
+        end
+        error(e, 0)
+      end
     end
     up.meter:done(source.name, skipped)
   end, { limit = up.gate.limit })

@@ -35,6 +35,7 @@ local RETRYABLE_CODE <const> = {
 ---@field patience_ms integer what may pass is asked again at least for so long
 ---@field pause_ms integer before the second attempt; it doubles
 ---@field ca_file string?
+---@field stall string|integer after so long without a byte it is asked again
 ---@field skew integer seconds that the store's clock is ahead
 
 ---@param keys pai.store.Keys
@@ -47,6 +48,7 @@ function M.new(keys, opts)
     patience_ms = not opts.retries and settings.duration("OSMO_S3_TIMEOUT") or 0,
     pause_ms = opts.retry_wait_ms or PAUSE_MS,
     ca_file = opts.ca_file or settings.env("AWS_CA_BUNDLE") or settings.env("REQUESTS_CA_BUNDLE"),
+    stall = STALL,
     skew = 0,
   }
 end
@@ -90,8 +92,12 @@ end
 
 ---Reads the key again from where it came from, in place.
 ---@param keys pai.store.Keys
----@return boolean renewed whether it is another one now
-function M.renew(keys)
+---@param e pai.Error of pai.http
+---@return boolean renewed whether it is another one now than the request was signed with
+function M.renew(keys, e)
+  if e.turn ~= keys.turn then
+    return true
+  end
   local ok, fresh = pcall(keys.again or error)
   if not ok or print_of(fresh) == print_of(keys) then
     return false
@@ -99,6 +105,7 @@ function M.renew(keys)
   for _, name in ipairs({ "access_key_id", "access_key", "session_token", "account_key", "sas" }) do
     keys[name] = fresh[name]
   end
+  keys.turn = (keys.turn or 0) + 1
   return true
 end
 
@@ -174,34 +181,6 @@ function M.explain(what, e, keys)
   return err.new("EHTTP", ("%s: the store answered %d%s"):format(what, e.status, said), fields)
 end
 
--- Milliseconds to wait before the next attempt.
-local function pause(wire, attempt, e)
-  local ms = math.min(wire.pause_ms << math.min(attempt - 1, 16), LONGEST_MS)
-  ms = ms - ms // 4 * math.random(0, 1000) // 1000
-  local asked = e.headers and tonumber(e.headers["retry-after"])
-  return math.max(ms, asked and math.min(asked, 60) * 1000 // 1 | 0 or 0)
-end
-
----The XML of an answer. Raises EPROTO.
----@param what string
----@param r pai.http.response
----@return pai.store.Element
-function M.root(what, r)
-  -- Azure puts a byte order mark before its XML.
-  local root, e = xml.parse((r.body:gsub("^\xef\xbb\xbf", "")))
-  if not root then
-    err.raise("EPROTO", ("%s: %s"):format(what, e.message))
-  end
-  return root
-end
-
----An ETag without its quotes.
----@param etag string?
----@return string?
-function M.unquote(etag)
-  return etag and (etag:gsub("^W/", ""):gsub('^"(.*)"$', "%1"))
-end
-
 local MONTHS <const> = {
   Jan = 1,
   Feb = 2,
@@ -234,6 +213,35 @@ function M.ahead(date)
   return theirs - utc(os.date("!*t"))
 end
 
+-- Milliseconds to wait before the next attempt.
+local function pause(wire, attempt, e)
+  local ms = math.min(wire.pause_ms << math.min(attempt - 1, 16), LONGEST_MS)
+  ms = ms - ms // 4 * math.random(0, 1000) // 1000
+  local after = e.headers and e.headers["retry-after"]
+  local asked = after and (tonumber(after) or M.ahead(after)) or 0
+  return math.max(ms, math.min(asked, 60) * 1000 // 1 | 0)
+end
+
+---The XML of an answer. Raises EPROTO.
+---@param what string
+---@param r pai.http.response
+---@return pai.store.Element
+function M.root(what, r)
+  -- Azure puts a byte order mark before its XML.
+  local root, e = xml.parse((r.body:gsub("^\xef\xbb\xbf", "")))
+  if not root then
+    err.raise("EPROTO", ("%s: %s"):format(what, e.message))
+  end
+  return root
+end
+
+---An ETag without its quotes.
+---@param etag string?
+---@return string?
+function M.unquote(etag)
+  return etag and (etag:gsub("^W/", ""):gsub('^"(.*)"$', "%1"))
+end
+
 ---@class pai.store.CallOptions
 ---@field accept? table<integer, boolean> statuses that are answers
 ---@field adjust? fun(e: table, code: string?): boolean? true when another attempt may go better
@@ -252,8 +260,9 @@ function M.call(wire, what, make, opts)
   local last, adjusted, attempt = nil, 0, 0
   local until_ms = task.now() + wire.patience_ms
   while true do
+    local turn = wire.keys.turn
     local req = make(last)
-    req.timeout, req.stall_timeout = req.timeout or TIMEOUT, STALL
+    req.timeout, req.stall_timeout = req.timeout or TIMEOUT, wire.stall
     req.connect_timeout, req.ca_file = "10s", wire.ca_file
     local r, e = http.request(req)
     if r and opts.check then
@@ -271,6 +280,7 @@ function M.call(wire, what, make, opts)
       return e
     end
     local code = named(e)
+    e.turn = turn
     if opts.adjust and adjusted < 3 and opts.adjust(e, code) then
       adjusted = adjusted + 1
     else

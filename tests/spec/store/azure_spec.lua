@@ -1,6 +1,9 @@
 -- What is Azure's own: shared access signatures, blocks that an interrupted upload left, MD5 of
 -- ranges, errors. The server is Azurite, which checks signatures.
 local crypto = require("pai.crypto")
+local exec = require("pai.exec")
+local fs = require("pai.fs")
+local pai = require("pai")
 local store = require("pai.store")
 local task = require("pai.task")
 
@@ -182,6 +185,95 @@ describe("an azure store", function()
     assert(s:download(help.path("out")))
     assert.equal(help.sum(path), help.sum(help.path("out/file")))
     assert.is_true(damaged)
+    proxy.srv:close()
+  end)
+
+  it_runs("that cuts off a range is asked for it again", function()
+    local path = help.big("file", 5 * MiB)
+    assert(open("container/cut", own()):upload({ path }))
+    local gets = 0
+    local proxy = help.proxy(server.url, function(req)
+      if req.method == "GET" and req.headers["x-ms-range"] then
+        gets = gets + 1
+        return gets == 1
+          and function(whole)
+            return {
+              status = 206,
+              headers = whole.headers,
+              stream = function(w)
+                w:write(whole.body:sub(1, MiB))
+                error("cut off")
+              end,
+            }
+          end
+      end
+    end)
+    local s = open("container/cut/", own(proxy.url .. "/" .. server.account), { parallel = 1 })
+    assert(s:download(help.path("out")))
+    assert.equal(3, gets)
+    assert.equal(help.sum(path), help.sum(help.path("out/file")))
+    proxy.srv:close()
+  end)
+
+  it_runs("whose time is another one is asked with that one", function()
+    local dates = {}
+    local proxy = help.proxy(server.url, function(req)
+      dates[#dates + 1] = req.headers["x-ms-date"]
+      return {
+        status = #dates == 1 and 403 or 200,
+        headers = {
+          ["x-ms-error-code"] = #dates == 1 and "AuthenticationFailed" or nil,
+          date = os.date("!%a, %d %b %Y %H:%M:%S GMT", os.time() + 7200),
+        },
+        body = #dates > 1 and "<EnumerationResults><Blobs/></EnumerationResults>" or "",
+      }
+    end)
+    local s = open("container/x/", own(proxy.url .. "/" .. server.account))
+    assert.same({}, assert(s:list()))
+    local wire = require("pai.store.wire")
+    assert.is_true(wire.ahead(dates[2]) - wire.ahead(dates[1]) > 7000)
+    proxy.srv:close()
+  end)
+
+  it_runs("whose signature ends in the middle is used with the next one", function()
+    local path = help.big("file", 25 * MiB) -- 4 blocks
+    local old, new = sas("rl"), sas("rwdlac")
+    local refused, proxy = 0, nil
+    local function config(text)
+      local entry = {
+        access_key_id = server.account,
+        access_key = ("BlobEndpoint=%s/%s;SharedAccessSignature=%s"):format(
+          proxy.url,
+          server.account,
+          text
+        ),
+      }
+      local doc = { auth = { data = { ["azure://" .. server.account] = entry } } }
+      help.write("conf/config.yaml", require("pai.json").encode(doc))
+      assert(fs.chmod(help.path("conf/config.yaml"), 384))
+    end
+    proxy = help.proxy(server.url, function(req)
+      if req.query.sp and req.query.sp[1] == "rl" and req.method == "PUT" then
+        refused = refused + 1
+        config(new)
+        return { status = 403, headers = { ["x-ms-error-code"] = "AuthenticationFailed" } }
+      end
+    end)
+    config(old)
+    local url = ("azure://%s/container/renewed"):format(server.account)
+    local r = assert(exec.run({ pai.exe, "osmo", "data", "upload", url, path }, {
+      env = {
+        OSMO_CONFIG_FILE_DIR = help.path("conf"),
+        PAI_STATE = help.path("state"),
+        HOME = help.dir,
+      },
+      timeout = "5m",
+      accept = "any",
+    }))
+    assert.equal(0, r.code, r.stderr)
+    assert.is_true(refused > 0)
+    assert(open("container/renewed", own()):download(help.path("out")))
+    assert.equal(help.sum(path), help.sum(help.path("out/file")))
     proxy.srv:close()
   end)
 

@@ -346,6 +346,29 @@ describe("a store that", function()
     proxy.srv:close()
   end)
 
+  it_runs("has another time is asked with that one", function()
+    local stamps = {}
+    local s, proxy = through(function(req)
+      stamps[#stamps + 1] = req.headers["x-amz-date"]
+      if req.n == 1 then
+        return {
+          status = 403,
+          headers = { date = os.date("!%a, %d %b %Y %H:%M:%S GMT", os.time() + 7200) },
+          body = "<Error><Code>RequestTimeTooSkewed</Code></Error>",
+        }
+      end
+      return { body = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>" }
+    end, "time/")
+    assert(s:list())
+    local function seconds(stamp)
+      local y, mo, d, h, mi, sec = stamp:match("^(%d%d%d%d)(%d%d)(%d%d)T(%d%d)(%d%d)(%d%d)Z$")
+      return os.time({ year = y, month = mo, day = d, hour = h, min = mi, sec = sec })
+    end
+    local ahead = seconds(stamps[2]) - seconds(stamps[1])
+    assert.is_true(ahead >= 7199 and ahead < 7800, ahead)
+    proxy.srv:close()
+  end)
+
   it_runs("has many keys is read page by page, and must say how to go on", function()
     local page = "<R><EncodingType>url</EncodingType><Contents><Key>p/%s</Key><Size>1</Size>"
       .. "</Contents><IsTruncated>%s</IsTruncated>%s</R>"
