@@ -103,6 +103,7 @@ typedef struct pai_http { // zero it first
   int fd;
   int body_fd;
   uint64_t body_at;
+  uint64_t moved; // its share of pai_http_under_way
   char *temp;
   char reason[CURL_ERROR_SIZE];
 } pai_http;
@@ -131,6 +132,8 @@ int pai_http_send_file(pai_http *h);
 int pai_http_open_into(pai_http *h);
 int pai_http_write_into(pai_http *h, const char *data, size_t len); // sets h->err
 void pai_http_close_files(pai_http *h);
+// Bytes of parts of files that requests have moved which have not ended yet.
+uint64_t pai_http_under_way(void);
 
 /* URLs (http_url.c). */
 

@@ -9,7 +9,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static uint64_t under_way; // by all requests of this process
+
+uint64_t pai_http_under_way(void) {
+  return under_way;
+}
+
+// What this request has moved so far, of the attempt that is running.
+static void note(pai_http *h, uint64_t moved) {
+  under_way += moved - h->moved;
+  h->moved = moved;
+}
+
 void pai_http_close_files(pai_http *h) {
+  note(h, 0);
   if (h->fd >= 0)
     close(h->fd);
   if (h->body_fd >= 0)
@@ -37,6 +50,7 @@ static size_t read_body(char *to, size_t size, size_t count, void *ud) {
   if (n <= 0)
     return CURL_READFUNC_ABORT;
   h->body_at += (uint64_t)n;
+  note(h, h->body_at);
   return (size_t)n;
 }
 
@@ -91,6 +105,7 @@ int pai_http_write_into(pai_http *h, const char *data, size_t len) {
     data += n;
     len -= (size_t)n;
     h->written += (uint64_t)n;
+    note(h, h->written);
   }
   return 0;
 }

@@ -759,8 +759,14 @@ static int l_request(lua_State *L) {
   return step(L);
 }
 
+static int l_under_way(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)pai_http_under_way());
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
     {"request", l_request},
+    {"under_way", l_under_way},
     {NULL, NULL},
 };
 

@@ -4,6 +4,7 @@ local common = require("pai.cli.osmo_common")
 local err = require("pai.err")
 local json = require("pai.json")
 local out = require("pai.out")
+local task = require("pai.task")
 
 local REGEX <const> =
   { name = "regex", short = "x", arg = "REGEX", doc = "only names that match from their beginning" }
@@ -130,9 +131,13 @@ function list.run(words, opts)
     common.print_json({ entries = json.array(entries), bytes = bytes })
   else
     local show = require("pai.cli.data_progress").bytes
-    out.stderr(("%d entries, %s\n"):format(count, show(bytes)))
+    out.stderr(("%d %s, %s\n"):format(count, count == 1 and "entry" or "entries", show(bytes)))
   end
   return 0
+end
+
+local function counted(n, what)
+  return ("%d %s%s"):format(n, what, n == 1 and "" or "s")
 end
 
 -- Prints what a transfer came to; 1 when something was left out.
@@ -146,10 +151,14 @@ local function print_result(r, verb, opts)
     end
     local show = require("pai.cli.data_progress").bytes
     local rate = r.seconds > 0 and r.moved / r.seconds or 0
+    if r.files > 0 and r.files == r.skipped then
+      out.stdout(("nothing %s: %s were there\n"):format(verb, counted(r.files, "file")))
+      return #r.left_out > 0 and 1 or 0
+    end
     out.stdout(
-      ("%s %d files, %s in %.1f s (%s/s)%s\n"):format(
+      ("%s %s, %s in %.1f s (%s/s)%s\n"):format(
         verb,
-        r.files - r.skipped,
+        counted(r.files - r.skipped, "file"),
         show(r.moved),
         r.seconds,
         show(rate),
@@ -160,14 +169,43 @@ local function print_result(r, verb, opts)
   return #r.left_out > 0 and 1 or 0
 end
 
+-- Runs a transfer until it ends or a signal comes: then requests are given up, and what is there is
+-- left as the next run needs it.
+local function until_signal(fn)
+  local caught
+  local t = task.spawn(function()
+    return pcall(fn)
+  end)
+  local remove = task.on_signal(function(name)
+    if name ~= "SIGWINCH" then
+      caught = caught or name
+      t:cancel()
+    end
+  end)
+  local _, ok, r, e = pcall(t.wait, t)
+  remove()
+  if caught then
+    return nil, nil, caught
+  elseif not ok then
+    error(r, 0)
+  end
+  return r, e
+end
+
 local function transfer(verb, opts, run)
   local listen, finish = require("pai.cli.data_progress").new(opts.json, verb)
-  local r, e = run(chosen(opts, {
-    resume = opts.resume,
-    no_checksum = opts.no_checksum, -- of downloads
-    on_progress = listen,
-  }))
+  local r, e, signal = until_signal(function()
+    return run(chosen(opts, {
+      resume = opts.resume,
+      no_checksum = opts.no_checksum, -- of downloads
+      on_progress = listen,
+    }))
+  end)
   finish()
+  if signal then
+    out.stderr("interrupted: what has arrived is kept, the same command goes on from there\n")
+    return require("pai.run.signals").exit_code(signal)
+  end
   return print_result(common.checked(r, e), verb, opts)
 end
 
@@ -240,7 +278,7 @@ local delete = {
 }
 
 local function confirm(count, url)
-  local what = ("Delete %d object%s at %s?"):format(count, count == 1 and "" or "s", url)
+  local what = ("Delete %s at %s?"):format(counted(count, "object"), url)
   return common.confirm(what, "--yes")
 end
 
@@ -268,7 +306,7 @@ function delete.run(words, opts)
   if opts.json then
     common.print_json({ keys = json.array(r.keys), deleted = r.deleted })
   else
-    out.stdout(("deleted %d objects\n"):format(r.deleted))
+    out.stdout(("deleted %s\n"):format(counted(r.deleted, "object")))
   end
   return 0
 end

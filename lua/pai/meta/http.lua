@@ -74,4 +74,8 @@ local http = {}
 ---@return pai.error? err
 function http.request(opts) end
 
+---How much of the parts of files (`body_file`, `into`) the requests have moved that are running now.
+---@return integer bytes
+function http.under_way() end
+
 return http

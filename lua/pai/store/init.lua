@@ -224,7 +224,7 @@ local function result_of(m, skipped, left_out)
 end
 
 -- A meter that also counts what was left out because it was there.
-local function counting(opts)
+local function counting(self, opts)
   local count = { skipped = 0 }
   count.meter = meter.new(function(p)
     if p.skipped then
@@ -233,7 +233,7 @@ local function counting(opts)
     if opts.on_progress then
       opts.on_progress(p)
     end
-  end)
+  end, self.place.scheme ~= "file" and require("pai.http").under_way or nil)
   return count
 end
 
@@ -248,7 +248,8 @@ function Store:upload(paths, opts)
   return guarded(function()
     local upload = require("pai.store.upload")
     local sources = upload.sources(self.place, paths, filter.new(opts))
-    local count = counting(opts)
+    local count = counting(self, opts)
+    local _ <close> = opts.on_progress and count.meter:watch() or nil
     local up = { driver = self.driver, gate = self.gate, meter = count.meter }
     upload.run(up, sources, opts)
     return result_of(count.meter, count.skipped, sources.left_out)
@@ -267,7 +268,8 @@ function Store:download(dir, opts)
     local targets = download.targets(self.driver, self.place, filter.new(opts), function(p, fn)
       each(self, p, fn)
     end)
-    local count = counting(opts)
+    local count = counting(self, opts)
+    local _ <close> = opts.on_progress and count.meter:watch() or nil
     local down = {
       driver = self.driver,
       gate = self.gate,

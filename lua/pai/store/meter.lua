@@ -1,5 +1,5 @@
 -- How far a transfer is: bytes and files, the rate of the last seconds, the time that is left. What
--- listens is told at most a few times a second, and of each file once.
+-- listens is told a few times a second, and of each file once.
 local task = require("pai.task")
 
 local M = {}
@@ -23,11 +23,16 @@ local Meter = {}
 Meter.__index = Meter
 
 ---@param listen? fun(p: pai.store.Progress)
+---@param under_way? fun(): integer bytes of parts that have not arrived as a whole yet
 ---@return pai.store.Meter
-function M.new(listen)
+function M.new(listen, under_way)
   local began = task.now()
   return setmetatable({
     listen = listen,
+    under_way = under_way or function()
+      return 0
+    end,
+    shown = 0,
     bytes = 0,
     moved = 0,
     total = 0,
@@ -44,14 +49,14 @@ end
 function Meter:rate()
   local first = self.marks[1]
   local ms = task.now() - first.at
-  return ms > 0 and (self.moved - first.moved) * 1000 / ms or 0
+  return ms > 0 and math.max(self.moved + self.under_way() - first.moved, 0) * 1000 / ms or 0
 end
 
 function Meter:tell(file, skipped)
   local now = task.now()
   if now - self.told >= EVERY_MS then
     self.told = now
-    self.marks[#self.marks + 1] = { at = now, moved = self.moved }
+    self.marks[#self.marks + 1] = { at = now, moved = self.moved + self.under_way() }
     if #self.marks > WINDOW then
       table.remove(self.marks, 1)
     end
@@ -60,13 +65,15 @@ function Meter:tell(file, skipped)
   end
   if self.listen then
     local rate = self:rate()
+    -- Between the end of a part and its being counted it is in neither number.
+    self.shown = math.max(self.shown, math.min(self.bytes + self.under_way(), self.total))
     self.listen({
-      bytes = self.bytes,
+      bytes = self.shown,
       total = self.total,
       files = self.files,
       count = self.count,
       rate = rate,
-      left = rate > 0 and (self.total - self.bytes) / rate or nil,
+      left = rate > 0 and (self.total - self.shown) / rate or nil,
       file = file,
       skipped = skipped,
     })
@@ -84,10 +91,32 @@ end
 ---@param known? boolean they were there already
 function Meter:add(n, known)
   self.bytes = self.bytes + n
+  if n < 0 then
+    self.shown = 0
+  end
   if not known then
     self.moved = self.moved + n
   end
   self:tell()
+end
+
+---Tells of bytes that are under way, too, until it is closed.
+---@return table to be closed
+function Meter:watch()
+  local ticker = task.spawn(function()
+    while true do
+      self:tell()
+      task.sleep(EVERY_MS)
+    end
+  end)
+  return setmetatable({}, {
+    __close = function()
+      task.shield(function()
+        ticker:cancel()
+        pcall(ticker.wait, ticker)
+      end)
+    end,
+  })
 end
 
 ---A file is done.

@@ -40,6 +40,33 @@ describe("a part of a file", function()
     srv:close()
   end)
 
+  it_runs("is counted while it is under way", function()
+    local seen, path = {}, path_of("data", "0123456789")
+    local srv, url = help.listen(function(req)
+      if req.method == "PUT" then
+        seen[1] = http.under_way()
+        return { status = 500 }
+      end
+      return {
+        status = 206,
+        stream = function(w)
+          w:write("abc")
+          while http.under_way() == 0 do
+            require("pai.task").sleep(1)
+          end
+          seen[2] = http.under_way()
+          error("cut off")
+        end,
+      }
+    end)
+    failure({ url = url, body_file = { path = path, length = 10 } })
+    assert.equal(0, http.under_way())
+    failure({ url = url, into = { path = path, offset = 2, length = 5 } })
+    assert.same({ 10, 3 }, seen)
+    assert.equal(0, http.under_way())
+    srv:close()
+  end)
+
   it_runs("that is shorter than said, or no file, fails", function()
     local srv, url = help.listen(echo)
     local path = path_of("data", "12345")

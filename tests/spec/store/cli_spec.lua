@@ -96,7 +96,7 @@ describe("pai osmo data", function()
     local doc = assert(json.decode(r.stdout))
     assert.same({ 2, 0, 5, 5 }, { doc.files, doc.skipped, doc.bytes, doc.moved })
     r = ok(data("upload", "s3://bucket/cli", help.path("in"), "--resume"))
-    assert.matches("2 were there", r.stdout)
+    assert.matches("nothing uploaded: 2 files were there", r.stdout)
     r = ok(data("list", "s3://bucket/cli", "--recursive"))
     assert.equal("cli/in/a\ncli/in/s/b\n", r.stdout)
     assert.matches("2 entries, 5 B", r.stderr)
@@ -117,7 +117,7 @@ describe("pai osmo data", function()
     assert.equal(3, r.code)
     assert.matches("^USER_INPUT_REQUIRED: .*1 object at s3://bucket/del needs %-%-yes", r.stderr)
     assert.equal("del/in/a\n", ok(data("delete", "s3://bucket/del", "--dry-run")).stdout)
-    assert.equal("deleted 1 objects\n", ok(data("delete", "s3://bucket/del", "--yes")).stdout)
+    assert.equal("deleted 1 object\n", ok(data("delete", "s3://bucket/del", "--yes")).stdout)
     assert.equal("", ok(data("list", "s3://bucket/del")).stdout)
     assert.equal("nothing to delete\n", ok(data("delete", "s3://bucket/del", "--yes")).stdout)
   end)
@@ -156,7 +156,7 @@ describe("pai osmo data", function()
       AWS_ENDPOINT_URL_S3 = server.url,
     })
     ok(r)
-    assert.matches("^uploaded 1 files", r.stdout)
+    assert.matches("^uploaded 1 file", r.stdout)
   end)
 
   it_runs("goes on after a kill in the middle of an upload", function()
@@ -188,6 +188,39 @@ describe("pai osmo data", function()
     config()
     ok(data("download", "s3://bucket/killed/file", help.path("out")))
     assert.equal(help.sum(path), help.sum(help.path("out/file")))
+    proxy.srv:close()
+  end)
+
+  it_runs("ends in order when it is interrupted, and goes on later", function()
+    local path = help.big("file", 41 * MiB) -- 6 parts
+    local parts, hold = 0, true
+    local proxy = help.proxy(server.url, function(req)
+      if req.method == "PUT" and req.query.partNumber then
+        parts = parts + 1
+        if hold and parts > 3 then
+          until_true(function()
+            return not hold
+          end)
+          return { status = 503 }
+        end
+      end
+    end)
+    config(proxy.url)
+    for signal, code in pairs({ INT = 130, TERM = 143 }) do
+      parts, hold = 0, true
+      local upload = argv("upload", "s3://bucket/by-" .. signal, path, "--parallel", "1", "--json")
+      local proc = assert(exec.start(upload, { env = env(), accept = "any" }))
+      until_true(function()
+        return parts > 3
+      end)
+      proc:kill(signal)
+      local r = assert(proc:wait("60s"))
+      assert.equal(code, r.code)
+      assert.matches("^interrupted: .* the same command goes on from there\n$", r.stderr)
+      hold, parts = false, 0
+      assert.equal(17 * MiB, json.decode(ok(run(upload)).stdout).moved)
+      assert.equal(3, parts)
+    end
     proxy.srv:close()
   end)
 
@@ -258,7 +291,7 @@ describe("pai osmo data", function()
       table.unpack(argv("upload", "s3://bucket/tty", help.path("file"))),
     }, { TERM = "xterm" }))
     assert.matches("\r\27%[K%[[#-]+%] +%d+%%  .- of 20%.0 MiB", r.stdout)
-    assert.matches("\r\27%[Kuploaded 1 files", r.stdout)
+    assert.matches("\r\27%[Kuploaded 1 file", r.stdout)
   end)
 end)
 

@@ -290,8 +290,14 @@ while True:
         end
     end, "stall/")
     s.driver.wire.stall = 1000
-    assert(s:download(help.path("out")))
+    local seen = {}
+    assert(s:download(help.path("out"), {
+      on_progress = function(p)
+        seen[p.bytes] = true
+      end,
+    }))
     over:set()
+    assert.is_true(seen[MiB], "what has come of a part is told of")
     assert.equal(2, gets)
     assert.equal(help.sum(path), help.sum(help.path("out/file")))
     proxy.srv:close()

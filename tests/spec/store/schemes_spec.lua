@@ -102,7 +102,7 @@ describe("an S3 API that is not Amazon's", function()
     r = data({ "check", url }, trust)
     assert.equal("pass\n", r.stdout)
     r = data({ "delete", url, "--yes" }, trust)
-    assert.equal("deleted 1 objects\n", r.stdout)
+    assert.equal("deleted 1 object\n", r.stdout)
     -- no other source of keys, not even the environment
     config({})
     trust.AWS_ACCESS_KEY_ID, trust.AWS_SECRET_ACCESS_KEY = server.id, server.key

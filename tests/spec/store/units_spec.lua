@@ -3,6 +3,7 @@ local crypto = require("pai.crypto")
 local exec = require("pai.exec")
 local fs = require("pai.fs")
 local json = require("pai.json")
+local task = require("pai.task")
 
 local help = assert(loadfile(pai.root .. "/tests/spec/store/support.lua", "t", _ENV))()
 local it_runs = help.it_runs
@@ -243,20 +244,31 @@ describe("a transfer's progress", function()
   local progress = require("pai.cli.data_progress")
 
   it("is a line with rate and time left", function()
-    local line = progress.line({
+    local half = {
       bytes = 512 << 20,
       total = 1 << 30,
       files = 1,
       count = 2,
       rate = 8 << 20,
       left = 64,
-    })
+    }
+    local line = progress.line(half)
     assert.equal(
-      "[##########----------]  50%  512.0 MiB of 1.0 GiB  1/2 files  8.0 MiB/s  1:04 left",
+      "[##########----------]  50%  512.0 MiB of 1.0 GiB  1/2 files    8.0 MiB/s  1:04 left",
       line
     )
+    -- a narrow terminal keeps what matters most
+    for columns, expected in pairs({
+      [79] = "[#######--------]  50%  512.0 MiB of 1.0 GiB  1/2 files    8.0 MiB/s  1:04 left",
+      [68] = " 50%  512.0 MiB of 1.0 GiB  1/2 files    8.0 MiB/s  1:04 left",
+      [57] = " 50%  512.0 MiB of 1.0 GiB    8.0 MiB/s  1:04 left",
+      [40] = " 50%    8.0 MiB/s  1:04 left",
+      [20] = " 50%    8.0 MiB/s  1:04 left",
+    }) do
+      assert.equal(expected, progress.line(half, columns))
+    end
     line = progress.line({ bytes = 0, total = 0, files = 0, count = 0, rate = 0 })
-    assert.matches("100%%  0 B of 0 B", line)
+    assert.matches("100%%        0 B of 0 B", line)
   end)
 
   it("knows the rate of what moved, not of what was there", function()
@@ -275,6 +287,37 @@ describe("a transfer's progress", function()
     local last = seen[#seen]
     assert.same({ "b", 2, 2, 150 }, { last.file, last.files, last.count, last.total })
     assert.is_true(seen[1].skipped)
+  end)
+
+  it("counts what is under way, never backwards, and never more than there is", function()
+    local meter = require("pai.store.meter")
+    local flying, seen, now, time = 0, {}, 0, task.now
+    task.now = function() -- luacheck: ignore
+      return now
+    end
+    local m = meter.new(function(p)
+      seen[#seen + 1] = p.bytes
+    end, function()
+      return flying
+    end)
+    local function tell(bytes, add)
+      flying, now = bytes, now + 1000
+      if add then
+        m:add(add)
+      else
+        m:tell()
+      end
+    end
+    m:expect(100)
+    tell(30)
+    assert.equal(30, m:rate())
+    tell(0) -- a part has ended and is not counted yet
+    tell(0, 40)
+    tell(90)
+    m:add(-40, true) -- all of it again
+    tell(10)
+    task.now = time -- luacheck: ignore
+    assert.same({ 30, 30, 40, 100, 10 }, seen)
   end)
 end)
 
