@@ -47,14 +47,17 @@ local function config(url, key, token)
   assert(fs.chmod(help.path("conf/config.yaml"), 384))
 end
 
-local function data(...)
+local function run(argv, more)
   local env = { OSMO_CONFIG_FILE_DIR = help.path("conf"), PAI_STATE = help.path("state") }
   env.HOME = help.dir
-  return assert(exec.run({ pai.exe, "osmo", "data", ... }, {
-    env = env,
-    timeout = "5m",
-    accept = "any",
-  }))
+  for name, value in pairs(more or {}) do
+    env[name] = value
+  end
+  return assert(exec.run(argv, { env = env, timeout = "5m", accept = "any" }))
+end
+
+local function data(...)
+  return run({ pai.exe, "osmo", "data", ... })
 end
 
 describe("in the middle of a transfer", function()
@@ -206,9 +209,7 @@ rm /mnt/fill
       for _, word in ipairs({ "osmo", "data", "download", url, "/mnt/out", "--parallel", "1" }) do
         argv[#argv + 1] = word
       end
-      local env = { OSMO_CONFIG_FILE_DIR = help.path("conf"), PAI_STATE = help.path("state") }
-      env.HOME = help.dir
-      return assert(exec.run(argv, { env = env, timeout = "5m", accept = "any" }))
+      return run(argv)
     end
     local r = with_disk(12 * MiB, (FILL:gsub("MARK", help.dir)))
     assert.equal(0, r.code, r.stdout .. r.stderr)
@@ -300,6 +301,23 @@ while True:
     assert.is_true(seen[MiB], "what has come of a part is told of")
     assert.equal(2, gets)
     assert.equal(help.sum(path), help.sum(help.path("out/file")))
+    proxy.srv:close()
+  end)
+
+  it_runs("the store is away: OSMO_S3_TIMEOUT says how long that may be", function()
+    local asked = 0
+    local proxy = help.proxy(server.url, function()
+      asked = asked + 1
+      return asked <= 2 and { status = 503 } or nil
+    end)
+    config(proxy.url, server.key)
+    local argv = { pai.exe, "osmo", "data", "list", "s3://bucket/away/" }
+    local more = { OSMO_S3_MAX_RETRY_COUNT = "0" }
+    local r = run(argv, more)
+    assert.same({ 1, 1 }, { r.code, asked })
+    more.OSMO_S3_TIMEOUT, asked = "5m", 0
+    r = run(argv, more)
+    assert.same({ 0, 3 }, { r.code, asked }, r.stderr)
     proxy.srv:close()
   end)
 
