@@ -48,11 +48,12 @@ local function parallel_of(opts)
   return common.integer(opts, "parallel")
 end
 
-local function open(url, opts, keys)
+local function open(url, opts, keys, account)
   return common.checked(require("pai.store").open(url, {
     parallel = parallel_of(opts),
     ca_file = opts.ca_file,
     keys = keys,
+    account = account,
   }))
 end
 
@@ -331,7 +332,10 @@ local check = {
     },
     CA_FILE,
   },
-  examples = { { "pai osmo data check s3://bucket/out --access WRITE", "" } },
+  examples = {
+    { "pai osmo data check s3://bucket/out --access WRITE", "" },
+    { "pai osmo data check azure://account", "whether the key is known there" },
+  },
 }
 
 ---@param words string[]
@@ -345,7 +349,7 @@ function check.run(words, opts)
     local place = common.checked(require("pai.store.url").parse(words[1]))
     keys = common.checked(require("pai.osmo.client_config").keys(place.profile, opts.config_file))
   end
-  local store = open(words[1], opts, keys)
+  local store = open(words[1], opts, keys, true)
   if os.getenv("OSMO_SKIP_DATA_AUTH") == "1" then -- as OSMO's client does, but it is said
     if opts.json then
       common.print_json({ status = "pass", checked = false })

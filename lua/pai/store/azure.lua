@@ -222,6 +222,13 @@ function Azure:list(page)
   return out
 end
 
+---Asks for the containers of the account, one of them.
+function Azure:list_containers()
+  local what = "list " .. self.place.base
+  local query = { comp = "list", maxresults = "1" }
+  wire.root(what, self:send(what, { method = "GET", query = query }))
+end
+
 ---What is known of an object.
 ---@param key string
 ---@return pai.store.Object? object nil when there is none

@@ -18,6 +18,7 @@ local PARALLEL <const> = 8
 ---@field retries? integer of each request (6)
 ---@field retry_wait_ms? integer before the second attempt; it doubles (500)
 ---@field ca_file? string certificates to trust
+---@field account? boolean the URL may name an account without a container, for `check`
 ---@field on_host? fun(url: string) called before a server is spoken to; may raise
 
 ---@class pai.store.Store
@@ -35,6 +36,7 @@ local KNOWN <const> = {
   retry_wait_ms = true,
   ca_file = true,
   on_host = true,
+  account = true,
 }
 
 -- A wrong option is a mistake of the caller, who stands some levels above.
@@ -63,7 +65,7 @@ local DELETE <const> = set("regex", "include", "exclude", "dry_run")
 
 local function open(text, opts)
   opts = opts or {}
-  local place, e = url.parse(text)
+  local place, e = url.parse(text, { account = opts.account })
   if not place then
     error(e, 0)
   end
@@ -348,7 +350,8 @@ end
 ---What `check` knows to check, in its order.
 M.ACCESS = { "LIST", "READ", "WRITE", "DELETE" }
 
----Whether the key may do these things here. Nothing is left behind, nothing of others is touched.
+---Whether the key may do these things here, or, of an account, whether it is known there. Nothing is
+---left behind, nothing of others is touched.
 ---@param access? string[] of M.ACCESS; default: all
 ---@return true?
 ---@return pai.Error? err
@@ -356,6 +359,13 @@ function Store:check(access)
   return guarded(function()
     if self.driver.check_account then
       self.driver:check_account()
+    end
+    if self.place.whole then
+      if access then
+        err.raise("EINVAL", "what a key may do is checked in a container: the URL names none")
+      end
+      self.driver:list_containers()
+      return true
     end
     local name = url.prefix(self.place) .. "pai-check-" .. require("pai.crypto").uuid()
     for _, kind in ipairs(access or M.ACCESS) do

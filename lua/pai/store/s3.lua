@@ -270,6 +270,12 @@ function S3:list(page)
   return out
 end
 
+---Asks for the buckets of the key, one of them.
+function S3:list_containers()
+  local what = "list " .. self.place.base
+  wire.root(what, self:send(what, { method = "GET", query = { ["max-buckets"] = 1 } }))
+end
+
 -- What the headers of an object say of its checksum. With a key of KMS, an ETag is no MD5.
 local function note(object, headers)
   local kms = (headers["x-amz-server-side-encryption"] or ""):find("kms")

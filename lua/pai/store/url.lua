@@ -15,6 +15,7 @@ local M = {}
 ---@field folder boolean the URL ends in a slash, or names no key
 ---@field url string as it was given
 ---@field base string the URL of the container, without a slash at its end
+---@field whole boolean? an account without a container
 
 -- How many parts come before the key, and which of them are named what.
 local PARTS <const> = {
@@ -49,11 +50,17 @@ local function file_place(url)
   }
 end
 
+-- Whether a URL ends before the container.
+local function is_account(url)
+  return url:find("^azure://[^/]+/*$") ~= nil or url:find("^swift://[^/]+/[^/]+/*$") ~= nil
+end
+
 ---Takes a URL apart.
 ---@param url string
+---@param opts? {account: boolean?} account: it may name no container
 ---@return pai.store.Place? place
 ---@return pai.Error? err EINVAL
-function M.parse(url)
+function M.parse(url, opts)
   if type(url) ~= "string" or url:find("[%c\127]") then
     return err.fail("EINVAL", "a storage URL is a text without control characters")
   end
@@ -66,16 +73,17 @@ function M.parse(url)
   if url:find("^file:") then
     return file_place(url)
   end
-  local scheme, why = storage_url.check(url)
+  local whole = opts and opts.account and is_account(url) or nil
+  local scheme, why = storage_url.check(whole and url:gsub("/*$", "/x") or url)
   if not scheme then
     return err.fail("EINVAL", why)
   end
   local place = { scheme = scheme, url = url }
   local rest, base = url:match("^%w+://(.*)$"), scheme .. "://"
   for i, name in ipairs(PARTS[scheme]) do
-    local part, after = rest:match("^([^/]+)/?(.*)$")
+    local part, after = rest:match("^([^/]*)/?(.*)$")
     place[name], rest = part, after
-    base = base .. (i > 1 and "/" or "") .. part
+    base = base .. (i > 1 and part ~= "" and "/" or "") .. part
     if i == PROFILE[scheme] then
       place.profile = base
     end
@@ -85,7 +93,7 @@ function M.parse(url)
       return err.fail("EINVAL", ("'%s' holds '%s'"):format(url, part))
     end
   end
-  place.base = base
+  place.base, place.whole = base, whole
   place.key = rest
   place.folder = rest == "" or rest:sub(-1) == "/"
   return place

@@ -110,6 +110,23 @@ describe("an azure store", function()
     assert.is_nil(require("pai.mask").text("x " .. signature):find(signature, 1, true))
   end)
 
+  it_runs("may be an account, whose key is checked", function()
+    local function at(keys, account)
+      return store.open("azure://" .. server.account, { keys = keys, account = account })
+    end
+    assert.is_true(assert(at(own(), true)):check())
+    assert.equal("EINVAL", select(2, at(own(), true):check({ "LIST" })).code)
+    assert.equal("EINVAL", select(2, at(own())).code)
+    local wrong = crypto.base64_encode(crypto.random(64))
+    local keys = {
+      connection_string = help.handle(
+        ("AccountName=%s;AccountKey=%s;BlobEndpoint=%s"):format(server.account, wrong, server.url)
+      ),
+    }
+    local _, e = at(keys, true):check()
+    assert.equal("EACCES", failure(nil, e, wrong).code)
+  end)
+
   it_runs("with a wrong key, another container or a damaged string is a clear error", function()
     local wrong = crypto.base64_encode(crypto.random(64))
     local e = failure(

@@ -103,6 +103,13 @@ describe("an S3 API that is not Amazon's", function()
     assert.equal("pass\n", r.stdout)
     r = data({ "delete", url, "--yes" }, trust)
     assert.equal("deleted 1 object\n", r.stdout)
+    r = data({ "check", base, "--json" }, trust)
+    assert.same({ status = "pass" }, json.decode(r.stdout))
+    config({ [base] = { access_key_id = server.id, access_key = crypto.hex(20) } })
+    r = data({ "check", base .. "/" }, trust)
+    assert.equal(1, r.code)
+    assert.matches("^fail: list " .. base:gsub("%p", "%%%0") .. ": .*does not fit", r.stdout)
+    assert.equal(1, data({ "list", base }, trust).code)
     -- no other source of keys, not even the environment
     config({})
     trust.AWS_ACCESS_KEY_ID, trust.AWS_SECRET_ACCESS_KEY = server.id, server.key
