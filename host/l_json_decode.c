@@ -23,6 +23,7 @@
 #define HASHES 1024
 #define PAIRS 24 // members that wait on the stack before their table is made
 #define ITEMS 64
+#define STACK 8 // slots (of members twice as many) asked for at a time: a new task has few
 
 typedef struct slot { // of the cache; its string is on the stack
   const char *s;      // in the text
@@ -260,6 +261,8 @@ static int read_members(decoder *d, members *m, int node) {
   pai_json_reader *r = &d->r;
   uint16_t *guess = d->slots != NULL ? &d->slots[d->at].below : NULL;
   for (;;) {
+    if (m->waiting % STACK == 0 && !lua_checkstack(d->L, 2 * STACK + 8))
+      return no_memory(d);
     int rc = read_member(d, m, node, &guess);
     if (rc >= 0 && m->waiting == PAIRS)
       rc = flush_pairs(d, m, false);
@@ -281,7 +284,7 @@ static int read_object(decoder *d, int node) {
   members m = {.open = d->r.p++};
   if (++d->depth > d->max_depth)
     return too_deep(d);
-  if (!lua_checkstack(L, 2 * PAIRS + 8))
+  if (!lua_checkstack(L, 8))
     return no_memory(d);
   lua_pushnil(L);
   m.table = lua_gettop(L);
@@ -314,7 +317,7 @@ static int read_list(decoder *d, int node) {
   r->p++;
   if (++d->depth > d->max_depth)
     return too_deep(d);
-  if (!lua_checkstack(L, ITEMS + 8))
+  if (!lua_checkstack(L, 8))
     return no_memory(d);
   lua_pushnil(L);
   int table = lua_gettop(L), n = 0;
@@ -326,6 +329,8 @@ static int read_list(decoder *d, int node) {
   } else {
     for (;;) {
       d->at = at;
+      if (n % STACK == 0 && !lua_checkstack(L, STACK + 8))
+        return no_memory(d);
       int rc = read_value(d, node);
       if (rc < 0)
         return rc;

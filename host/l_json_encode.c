@@ -11,6 +11,7 @@
 
 #define SEAL_MAX ((int)PAI_SECRET_MAX)
 
+#define STACK 8 // slots that are asked for at a time: a new task has few
 #define HELD 64 // members of an object that wait on the stack; more are looked up again
 
 typedef struct key_ref { // borrowed from the table being written
@@ -157,6 +158,8 @@ static size_t collect(encoder *e, int idx) {
   lua_pushnil(L);
   for (; lua_next(L, idx) != 0; n++) {
     key_ref key = {0};
+    if (n < HELD && n % STACK == 0)
+      luaL_checkstack(L, STACK + 8, "JSON");
     if (lua_type(L, -2) != LUA_TSTRING)
       luaL_error(L, "cannot encode a table with a %s among its keys as an object",
                  luaL_typename(L, -2));
@@ -177,7 +180,6 @@ static size_t collect(encoder *e, int idx) {
 static void write_object(encoder *e, int idx) {
   lua_State *L = e->L;
   size_t base = e->w->keys.len;
-  luaL_checkstack(L, HELD + 8, "JSON");
   size_t n = collect(e, idx);
   int top = lua_gettop(L);
   if (e->sort && n > 1)

@@ -15,9 +15,11 @@ static int write_from(lua_State *L, pai_out *o, int first) {
   for (int i = first; i <= last; i++) {
     size_t len;
     const char *text = lua_tolstring(L, i, &len);
-    if (pai_out_write(o, text, len, &err) < 0)
+    if (pai_out_add(o, text, len, &err) < 0)
       return pai_l_fail(L, &err);
   }
+  if (pai_out_drain(o, &err) < 0)
+    return pai_l_fail(L, &err);
   lua_pushboolean(L, 1);
   return 1;
 }

@@ -17,15 +17,19 @@ typedef struct watch {
   pai_waitq waiting;
 } watch;
 
+// Whoever is woken mostly waits again at once, so the descriptor stays watched until nobody does.
 static void on_ready(pai_io *io, uint32_t events) {
   (void)events;
   watch *w = io->ud;
-  pai_io_stop(io);
+  if (w->waiting.first == NULL)
+    pai_io_stop(io);
+  pai_io_set_background(io, true);
   pai_waitq_wake(&w->waiting);
 }
 
 // Whether the loop watches fd now. What it cannot watch (a file) never makes anybody wait: 0.
 static int watch_start(watch *w, int fd, uint32_t events, pai_error *err) {
+  pai_io_set_background(&w->io, false);
   if (w->io.active)
     return 1;
   w->io.fn = on_ready;

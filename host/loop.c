@@ -82,6 +82,12 @@ int pai_io_change(pai_io *io, uint32_t events, pai_error *err) {
   return 0;
 }
 
+void pai_io_set_background(pai_io *io, bool background) {
+  if (io->active)
+    io_count += io->background - background;
+  io->background = background;
+}
+
 void pai_io_stop(pai_io *io) {
   if (!io->active)
     return;
@@ -274,11 +280,19 @@ static int wait_ms(int64_t max_ms, bool busy) {
 }
 
 int pai_loop_turn(int64_t max_ms, pai_error *err) {
+  static int64_t polled_ms; // when events were last looked for
   int rc = pai_loop_init(err);
   if (rc < 0)
     return rc;
   bool busy = ready_fn != NULL && ready_fn(ready_ud);
   pai_loop_state.turns = pai_loop_state.turns + 1;
+  // A task that ran mostly makes another one ready: events can wait until none is, or for 1 ms.
+  if (busy && max_ms != 0) {
+    int64_t now = pai_now_ms();
+    if (now == polled_ms)
+      return 0;
+    polled_ms = now;
+  }
   int timeout = wait_ms(max_ms, busy);
   if (timeout < 0 && io_count == 0)
     return pai_error_set(err, PAI_E_INTERNAL,

@@ -17,11 +17,12 @@ struct pai_io {                            // owned by the caller, zero it first
   int fd;                                  // set by pai_io_start
   uint32_t events;
   bool active;
-  bool background; // set before it is started: it alone is nothing to wait for
+  bool background; // it alone is nothing to wait for; may be set before it is started
 };
 // Watches fd (borrowed until pai_io_stop); level-triggered. events: EPOLLIN, EPOLLOUT.
 int pai_io_start(pai_io *io, int fd, uint32_t events, pai_error *err);
 int pai_io_change(pai_io *io, uint32_t events, pai_error *err);
+void pai_io_set_background(pai_io *io, bool background);
 void pai_io_stop(pai_io *io); // safe inside any callback, and when not active
 
 typedef struct pai_timer pai_timer;

@@ -119,8 +119,10 @@ static int write_text(pai_out *o) {
 }
 
 // Writes what is in o->text and empties it.
-static int drain(pai_out *o, pai_error *err) {
+int pai_out_drain(pai_out *o, pai_error *err) {
   struct stat st;
+  if (o->text.len == 0)
+    return 0;
   bool file = o->path != NULL && fstat(o->fd, &st) == 0 && S_ISREG(st.st_mode);
   int failed = o->gone ? 0 : write_text(o);
   if (o->text.cap > KEEP)
@@ -132,18 +134,23 @@ static int drain(pai_out *o, pai_error *err) {
   return write_error(o, failed, err);
 }
 
-int pai_out_write(pai_out *o, const void *data, size_t len, pai_error *err) {
+int pai_out_add(pai_out *o, const void *data, size_t len, pai_error *err) {
   int rc = prepare(o, err);
   if (rc == 0 && !o->gone)
     rc = pai_mask_stream_feed(o->mask, data, len, &o->text, err);
-  return rc == 0 ? drain(o, err) : rc;
+  return rc;
+}
+
+int pai_out_write(pai_out *o, const void *data, size_t len, pai_error *err) {
+  int rc = pai_out_add(o, data, len, err);
+  return rc == 0 ? pai_out_drain(o, err) : rc;
 }
 
 int pai_out_flush(pai_out *o, pai_error *err) {
   int rc = prepare(o, err);
   if (rc == 0 && !o->gone)
     rc = pai_mask_stream_finish(o->mask, &o->text, err);
-  return rc == 0 ? drain(o, err) : rc;
+  return rc == 0 ? pai_out_drain(o, err) : rc;
 }
 
 int pai_out_sync(pai_out *o, pai_error *err) {

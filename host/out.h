@@ -26,6 +26,9 @@ int pai_out_close(pai_out *o, pai_error *err); // writes what is held back; free
 // Waits while the reader is slow. A reader of 1 or 2 that is gone is no error: from then on the
 // channel takes everything and writes nothing.
 int pai_out_write(pai_out *o, const void *data, size_t len, pai_error *err);
+// The same in two steps: pieces of one text are taken, then go out together.
+int pai_out_add(pai_out *o, const void *data, size_t len, pai_error *err);
+int pai_out_drain(pai_out *o, pai_error *err);
 // Writes what is held back too: the text so far is whole. For prompts and records.
 int pai_out_flush(pai_out *o, pai_error *err);
 int pai_out_sync(pai_out *o, pai_error *err); // flushes, then fsync

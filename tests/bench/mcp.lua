@@ -1,5 +1,5 @@
 -- MCP over stdio: start to the first answer, calls, memory; beside a server of the official
--- TypeScript SDK, in turns.
+-- TypeScript SDK, in turns. A C program that only echoes shows what client and pipes cost.
 local bench = dofile("tests/bench/bench.lua")
 local exec = require("pai.exec")
 local fs = require("pai.fs")
@@ -37,7 +37,7 @@ local function rows(found, names, what, key, share, show)
     local value = at(list, share)
     local detail = ("least %s"):format(show(list[1]))
     if name ~= names[#names] then
-      detail = ("%s, 1/%.1f of the peer"):format(detail, peer / value)
+      detail = ("%s, 1/%.1f of the SDK"):format(detail, peer / value)
     end
     bench.row(("%s: %s"):format(name, what), show(value), detail)
   end
@@ -45,7 +45,10 @@ end
 
 require("pai.task").run(function()
   local state = fs.tempdir({ prefix = "pai-bench-" })
+  local echo_program = state .. "/echo"
+  assert(exec.run({ "gcc", "-O2", "-o", echo_program, "tests/bench/mcp/echo.c" }))
   local servers = {
+    ["C, echo only"] = { argv = { echo_program }, echo = true },
     ["pai mcp"] = { argv = { pai.exe, "mcp", "--state", state }, echo = false },
     ["pai, one tool"] = {
       argv = { pai.exe, "lua", "tests/spec/mcp/fixtures/server.lua", "stdio" },
@@ -64,7 +67,7 @@ require("pai.task").run(function()
   fs.remove(state, { recursive = true })
   local found = assert(json.decode(r.stdout))
   local full = { "pai mcp", "TypeScript SDK" }
-  local echo = { "pai, one tool", "TypeScript SDK" }
+  local echo = { "C, echo only", "pai, one tool", "TypeScript SDK" }
   local function us(value)
     return ("%.0f us"):format(value)
   end
@@ -74,6 +77,7 @@ require("pai.task").run(function()
   rows(found, full, "start to first answer", "start", 0.5, ms)
   rows(found, echo, "tools/call p50", "calls", 0.5, us)
   rows(found, echo, "tools/call p99", "calls", 0.99, us)
+  rows(found, echo, "CPU a call", "cpu", 0.5, us)
   for _, name in ipairs(echo) do
     local list = all(found[name], "rate")
     local rate = at(list, 0.5)

@@ -51,12 +51,18 @@ M.methods = methods
 
 ---@return pai.mcp.Registry
 function M.new()
-  return { own = { tools = {}, prompts = {}, resources = {} }, templates = {}, providers = {} }
+  return {
+    own = { tools = {}, prompts = {}, resources = {} },
+    tools_by_name = {},
+    templates = {},
+    providers = {},
+  }
 end
 
 ---@param tool pai.mcp.Tool
 function methods:add_tool(tool)
   table.insert(self.own.tools, tool)
+  self.tools_by_name[tool.name] = self.tools_by_name[tool.name] or tool
 end
 
 ---@param prompt pai.mcp.Prompt
@@ -120,7 +126,7 @@ end
 ---@return pai.mcp.Tool?
 function methods:find_tool(name)
   self:fill()
-  local tool = by(self.own.tools, "name", name)
+  local tool = self.tools_by_name[name]
   for _, provider in ipairs(self.providers) do
     tool = tool or provider.tool and provider.tool(name)
     tool = tool or (provider.tools and not provider.tool and by(provider.tools(), "name", name))

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-TURNS, CALLS, PIPELINED = 5, 600, 10000
+TURNS, CALLS, PIPELINED = 9, 600, 10000
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -46,6 +46,11 @@ def resident_kib(pid):
                 return int(row.split()[1])
 
 
+def on_cpu_ns(pid):
+    with open(f"/proc/{pid}/schedstat") as stat:
+        return int(stat.read().split()[0])
+
+
 def measure(argv, echo):
     """One turn of one server; `echo` says whether it has the tool."""
     before = time.perf_counter_ns()
@@ -56,7 +61,7 @@ def measure(argv, echo):
     seen = {"start": (time.perf_counter_ns() - before) / 1000}
     proc.stdin.write(line({"jsonrpc": "2.0", "method": "notifications/initialized"}))
     if echo:
-        times = []
+        times, cpu = [], on_cpu_ns(proc.pid)
         for i in range(1, CALLS + 1):
             request = call(i)
             before = time.perf_counter_ns()
@@ -66,6 +71,7 @@ def measure(argv, echo):
             times.append((time.perf_counter_ns() - before) / 1000)
             assert b'"result"' in answer
         seen["calls"] = times
+        seen["cpu"] = (on_cpu_ns(proc.pid) - cpu) / 1000 / CALLS
     else:
         before = time.perf_counter_ns()
         proc.stdin.write(line({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}))
