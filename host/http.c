@@ -410,7 +410,7 @@ static void set_tls(pai_http *h) {
 
 static int set_options(pai_http *h) {
   CURL *e = h->easy;
-  if (h->o.into != NULL)
+  if (h->o.into != NULL || h->o.output != NULL)
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 512L << 10);
   curl_easy_setopt(e, CURLOPT_PRIVATE, h);
   curl_easy_setopt(e, CURLOPT_URL, h->url);

@@ -29,6 +29,15 @@ static void origins(void) {
   for (int i = 0; i < 3; i++)
     CHECK(pai_http_check_url(near[i], &loopback, NULL) == 0 && loopback);
   CHECK(pai_http_check_url("https://localhost.example/", &loopback, NULL) == 0 && !loopback);
+  CHECK(pai_http_check_url("http://127.0.0.1.example/", &loopback, NULL) == 0 && !loopback);
+  CHECK(pai_http_check_url("http://10.127.0.1/", &loopback, NULL) == 0 && !loopback);
+  CHECK(pai_http_check_url("http://LOCALHOST:8080/a?b=c%20d", &loopback, NULL) == 0 && loopback);
+  CHECK(pai_http_check_url("http://localhost@example.com/", &loopback, NULL) == 0 && !loopback);
+  CHECK(pai_http_check_url("http://0x7f.1/", &loopback, NULL) == 0 && loopback);
+  CHECK(pai_http_check_url("http://a:65535/", &loopback, NULL) == 0);
+  CHECK(pai_http_check_url("http://a:65536/", &loopback, NULL) == PAI_E_ARG);
+  CHECK(pai_http_check_url("http://a:99999999999999999999/", &loopback, NULL) == PAI_E_ARG);
+  CHECK(pai_http_check_url("http://a b/", &loopback, NULL) == PAI_E_ARG);
   CHECK(pai_http_check_url("file:///etc/passwd", &loopback, NULL) == PAI_E_ARG);
   CHECK(pai_http_check_url("http://a\n/", &loopback, NULL) == PAI_E_ARG);
 }
