@@ -109,7 +109,7 @@ function check.run(words, opts)
     for _, one in ipairs(checks) do
       out.stdout(require("pai.cli.lines").check(one, color) .. "\n")
     end
-    out.stdout(("%s: %d secrets\n"):format(verdict, #list))
+    out.stdout(("%s: %d secret%s\n"):format(verdict, #list, #list == 1 and "" or "s"))
   end
   return red and 1 or 0
 end

@@ -242,7 +242,54 @@ function M.question(missing)
   return "USER_INPUT_REQUIRED: " .. table.concat(parts, "; ")
 end
 
----Asks for what is missing on the terminal.
+-- What to type, where the type alone does not say it.
+local function how_to_answer(m)
+  if m.values then
+    return table.concat(m.values, " | ") .. (m.type == "list" and ", several with commas" or "")
+  elseif m.type == "list" then
+    return "several with commas"
+  elseif m.type == "boolean" then
+    return "true | false"
+  elseif m.type == "duration" then
+    return "such as 30s or 10m"
+  end
+end
+
+local function label_of(m)
+  local notes = { m.doc and text.one_line(m.doc) }
+  notes[#notes + 1] = how_to_answer(m)
+  return #notes > 0 and ("%s (%s): "):format(m.name, table.concat(notes, " ")) or m.name .. ": "
+end
+
+-- Asks for one value. A wrong one is said and asked for again, a few times.
+local TRIES <const> = 3
+
+local function ask_value(self, m, label)
+  for try = 1, TRIES do
+    local line = require("pai.term").read_line(label)
+    if not line or line == "" then
+      return line
+    end
+    local ok, e = pcall(self.set, self, m.name, self.decls[m.name], line, true)
+    if ok then
+      return line
+    elseif try == TRIES or not err.is(e, "EUSAGE") then
+      error(e, 0)
+    end
+    require("pai.out").stderr(err.wrap(e).message .. "\n")
+  end
+end
+
+local function ask_secret(self, m, label)
+  local handle = require("pai.secret").prompt(label)
+  if handle and handle:len() > 0 then
+    self:take_secret(m.name, handle, "prompt")
+    return "***"
+  end
+  return handle and ""
+end
+
+---Asks for what is missing on the terminal. After the input's end nothing more is asked.
 ---@param inputs pai.Inputs changed: what was answered is no longer missing
 ---@param decls table<string, table>
 ---@param cwd string
@@ -250,22 +297,18 @@ function M.prompt(inputs, decls, cwd)
   local left = {}
   local self =
     setmetatable({ out = inputs, given = {}, opts = { cwd = cwd }, decls = decls }, Resolver)
+  local ended = false
   for _, m in ipairs(inputs.missing) do
-    local label = ("%s%s: "):format(m.name, m.doc and " (" .. text.one_line(m.doc) .. ")" or "")
-    if m.type == "secret" then
-      local handle = require("pai.secret").prompt(label)
-      if handle and handle:len() > 0 then
-        self:take_secret(m.name, handle, "prompt")
-      else
-        left[#left + 1] = m
-      end
-    else
-      local line = require("pai.term").read_line(label)
-      if line and line ~= "" then
-        self:set(m.name, decls[m.name], line, true)
-      else
-        left[#left + 1] = m
-      end
+    local answer = ""
+    if not ended then
+      answer = (m.type == "secret" and ask_secret or ask_value)(self, m, label_of(m))
+    end
+    if answer == nil then
+      ended = true
+      require("pai.out").stderr("\n")
+    end
+    if not answer or answer == "" then
+      left[#left + 1] = m
     end
   end
   inputs.missing = left

@@ -1,4 +1,5 @@
--- The commands as a user meets them: help, options, exit codes, JSON, questions, the live view.
+-- The commands as a user meets them: help, options, exit codes, JSON. Those on a terminal are in
+-- terminal_spec.lua.
 local support = dofile("tests/spec/run/support.lua")
 local exec = require("pai.exec")
 local fs = require("pai.fs")
@@ -19,22 +20,6 @@ describe("the command line", function()
   local function says(r, part, stream)
     local output = stream and r[stream] or r.stdout .. r.stderr
     assert.is_truthy(output:find(part, 1, true), ("'%s' is not in:\n%s"):format(part, output))
-  end
-
-  -- Runs a command line in a terminal of its own; the screen's bytes.
-  local function in_terminal(command, env)
-    local all = { PAI_STATE = bench.state, TERM = "xterm", LC_ALL = "C.UTF-8" }
-    for k, v in pairs(env or {}) do
-      all[k] = v
-    end
-    local r = assert(exec.run({ "script", "-qec", command, "/dev/null" }, {
-      cwd = bench.dir,
-      env = all,
-      stdin = env and env.stdin or "null",
-      accept = "any",
-      timeout = "30s",
-    }))
-    return r.stdout, r.code
   end
 
   it("has help for every command, with options and examples", function()
@@ -184,71 +169,6 @@ describe("the command line", function()
     assert.are.equal("b", events[1].missing[2].name)
     assert.are.same({ "input_required", 3 }, { events[2].status, events[2].code })
     assert.is_false(fs.exists(bench.state))
-  end)
-
-  it("asks on a terminal, value by value", function()
-    bench:recipe(
-      "r",
-      [[inputs = { a = { type = "integer", doc = "How many." } },
-      steps = { { name = "a", run = function(ctx, inp) ctx.log("a is " .. inp.a) end } },]]
-    )
-    local screen, code = in_terminal(pai.exe .. " run ./r.lua", { stdin = "42\n" })
-    assert.are.equal(0, code, screen)
-    assert.is_truthy(screen:find("a (How many.): ", 1, true), screen)
-    assert.is_truthy(screen:find("a is 42", 1, true), screen)
-  end)
-
-  it("asks on a terminal before steps that destroy", function()
-    bench:recipe(
-      "r",
-      [[safety = "destroys",
-      steps = { { name = "drop", run = function() end } },]]
-    )
-    local screen, code = in_terminal(pai.exe .. " run ./r.lua", { stdin = "no\n" })
-    assert.are.equal(3, code, screen)
-    assert.is_truthy(screen:find("These steps destroy: drop.", 1, true), screen)
-    screen, code = in_terminal(pai.exe .. " run ./r.lua", { stdin = "yes\n" })
-    assert.are.equal(0, code, screen)
-  end)
-
-  it("shows the graph live on a terminal, never wider than it, with a recap at the end", function()
-    bench:recipe(
-      "r",
-      ([[steps = {
-      { name = "gate", checks = function() return { { name = "c", state = "ok" } } end },
-      { name = "work", after = { "gate" }, run = function(ctx)
-        ctx.heartbeat({ state = "x", observation = "%s" }) ctx.wait("500ms") end },
-      { name = "left", when = function() return false, "no need" end, run = function() end },
-      { name = "last", after = { "work" }, run = function() end },
-    },]]):format(("日本 wide "):rep(30))
-    )
-    local screen, code = in_terminal("stty cols 50 rows 20; " .. pai.exe .. " run ./r.lua")
-    assert.are.equal(0, code, screen)
-    for _, part in ipairs({ "▸", "✓", "\27[32m", "\27[J", "work", "no need", "recap run-" }) do
-      assert.is_truthy(screen:find(part, 1, true), part)
-    end
-    local text = require("pai.text")
-    for line in screen:gmatch("[^\r\n]+") do
-      if line:find("wide", 1, true) then
-        local visible = line:gsub("\27%[[%d;]*%a", "")
-        assert.is_true(text.width(visible) < 50, visible)
-      end
-    end
-    local plain = in_terminal(
-      "stty cols 50 rows 20; " .. pai.exe .. " run ./r.lua",
-      { NO_COLOR = "1", LC_ALL = "C" }
-    )
-    assert.is_nil(plain:find("\27[32m", 1, true))
-    assert.is_nil(plain:find("▸", 1, true))
-  end)
-
-  it("prints plain lines where there is no terminal, without colours", function()
-    bench:recipe("r", 'steps = { { name = "a", run = function() end } },')
-    local r = bench:pai({ "run", "./r.lua" })
-    assert.is_nil(r.stdout:find("\27", 1, true))
-    says(r, "start   a\ndone    a ")
-    local screen = in_terminal(pai.exe .. " run ./r.lua --plain")
-    assert.is_nil(screen:find("\27[J", 1, true))
   end)
 
   it("ends quietly when nobody reads on", function()
