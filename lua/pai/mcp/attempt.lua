@@ -254,9 +254,15 @@ local function plan_words(plan)
     local why = entry.why and ": " .. text.one_line(entry.why) or ""
     local destroys = entry.safety == "destroys" and " (destroys)" or ""
     lines[#lines + 1] = ("%s: %s%s%s"):format(entry.step, entry.state, destroys, why)
+    -- What keeps it from running; the rest is in the structured content.
+    for _, check in ipairs(entry.checks or {}) do
+      if check.state == "red" or check.state == "unknown" then
+        lines[#lines + 1] = "  " .. follow.check_line(check)
+      end
+    end
   end
   for _, check in ipairs(plan.checks) do
-    lines[#lines + 1] = ("%s %s"):format(check.state, check.name)
+    lines[#lines + 1] = follow.check_line(check)
   end
   lines[#lines + 1] = "digest " .. plan.digest
   return table.concat(lines, "\n")

@@ -137,7 +137,10 @@ function Follower:event(e)
   end
 end
 
-local function check_line(check)
+---A check in words, with what was measured and what to do.
+---@param check table
+---@return string
+function M.check_line(check)
   local parts = { ("%s %s"):format(check.state, check.name) }
   for _, key in ipairs({ "measured", "expected", "hint" }) do
     if check[key] ~= nil then
@@ -160,7 +163,7 @@ function M.words(o)
     lines[#lines + 1] = o.reason
   end
   for _, check in ipairs(o.checks or {}) do
-    lines[#lines + 1] = check_line(check)
+    lines[#lines + 1] = M.check_line(check)
   end
   if o.hint then
     lines[#lines + 1] = "hint: " .. o.hint
@@ -176,7 +179,8 @@ function M.words(o)
   if o.report then
     lines[#lines + 1] = "report: " .. o.report
   end
-  if o.run and o.status ~= "green" and o.status ~= "detached" then
+  local goes_on = o.status == "detached" or o.status == "running"
+  if o.run and o.status ~= "green" and not goes_on then
     lines[#lines + 1] = ("to go on: pai_runs_resume with run %s"):format(o.run)
   elseif o.status == "detached" then
     lines[#lines + 1] = ("it goes on by itself; pai_runs_watch with run %s follows it"):format(

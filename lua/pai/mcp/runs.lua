@@ -95,8 +95,14 @@ local function show(self, _, args)
     if unit then
       word = require("pai.run.replay").word(unit)
     end
-    local why = unit and unit.error and ": " .. text.one_line(unit.error.message) or ""
+    local failed = unit and unit.error and word ~= "stopped"
+    local why = failed and ": " .. text.one_line(unit.error.message) or ""
     lines[#lines + 1] = ("%s %s%s"):format(word, s.name, why)
+    for _, check in ipairs(unit and unit.gate and unit.gate.checks or {}) do
+      if check.state == "red" or check.state == "unknown" then
+        lines[#lines + 1] = "  " .. follow.check_line(check)
+      end
+    end
   end
   for _, path in ipairs(brief.media or {}) do
     lines[#lines + 1] = "MEDIA:" .. path

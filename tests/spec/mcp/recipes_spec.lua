@@ -185,6 +185,25 @@ describe("recipes over MCP", function()
     assert.is_truthy(said:find("pai_runs_resume", 1, true))
   end)
 
+  it("say in the words of a plan and of a run shown what is red, too", function()
+    local client = connect()
+    bench:write(
+      "recipes/sky.lua",
+      [[return { api = 1, name = "sky", title = "T", summary = "S.", safety = "changes",
+        steps = { { name = "look", checks = function()
+          return { { name = "blue", state = "red", measured = "grey", hint = "wait" },
+            { name = "there", state = "ok" } } end } } }
+      ]]
+    )
+    local line = "red blue; measured: grey; hint: wait"
+    local said = support.text(client:tool("sky_plan"))
+    assert.is_truthy(said:find("look: red\n  " .. line .. "\n", 1, true), said)
+    assert.is_nil(said:find("there", 1, true))
+    client:tool("sky_run")
+    said = support.text(client:tool("pai_runs_show", { run = "last" }))
+    assert.is_truthy(said:find("red look\n  " .. line, 1, true), said)
+  end)
+
   it("give no client a value that is not what they declare", function()
     bench:write(
       "recipes/odd.lua",
@@ -466,6 +485,10 @@ describe("recipes over MCP", function()
     it("can be cancelled and resumed as runs", function()
       local client = connect()
       local id = client:tool("slow_run", { pai_detach = true }).structuredContent.run
+      -- What goes on is to be watched, not resumed.
+      local watched = client:tool("pai_runs_watch", { run = id, seconds = 0 })
+      assert.are.equal("running", watched.structuredContent.status)
+      assert.is_nil(support.text(watched):find("pai_runs_resume", 1, true))
       local cancelled = client:tool("pai_runs_cancel", { run = id })
       assert.are.equal("interrupted", cancelled.structuredContent.status)
       bench:write("go", "")
