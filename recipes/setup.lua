@@ -171,7 +171,8 @@ This is not for questions about a workflow that ran: see pai osmo logs, or pai r
   steps = graph.steps,
   report = report.make,
   examples = {
-    "pai plan setup cluster=azure inference=nim workload=vda spec=workflow.yaml",
+    "pai plan setup cluster=azure inference=nim spec=workflow.yaml subscription=ID "
+      .. "allowed_cidr=ADDRESS/32",
     "pai run setup cluster=microk8s inference=nvcf gpu=false spec=workflow.yaml",
   },
 }

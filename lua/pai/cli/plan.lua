@@ -77,6 +77,13 @@ local function print_plan(plan)
     out.stdout("no estimate: " .. plan.estimate_problem .. "\n")
   end
   M.print_steps(plan.steps, color)
+  local red = {}
+  for _, entry in ipairs(plan.steps) do
+    red[#red + 1] = entry.state == "red" and entry.step or nil
+  end
+  if #red > 0 then
+    out.stdout(lines.paint(color, "red", "red") .. " " .. table.concat(red, ", ") .. "\n")
+  end
   if #plan.destroys > 0 then
     out.stdout("destroys: " .. table.concat(plan.destroys, ", ") .. "\n")
   end

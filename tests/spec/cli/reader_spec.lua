@@ -108,6 +108,24 @@ describe("a reader of the command line", function()
     says(r, "nothing has the tag wrkload (did you mean 'workload'?)")
   end)
 
+  it("reads a reason once in a plan, and at its end what is red", function()
+    bench:recipe(
+      "r",
+      [[steps = {
+        { name = "a", run = function() return { n = 1 } end },
+        { name = "b", after = { "a" },
+          done = function(_, _, got) return got.a.n end, run = function() end },
+        { name = "c", after = { "a" },
+          done = function(_, _, got) return got.a.n end, run = function() end },
+        { name = "gate", checks = function() return { { name = "x", state = "red" } } end },
+      },]]
+    )
+    local r = bench:pai({ "plan", "./r.lua" })
+    assert.equal(1, r.code, r.stderr)
+    says(r, "unknown   b     unknown until a has run\nunknown   c     as above\n")
+    says(r, "\nred gate\ndigest ")
+  end)
+
   it("sees what must be given first", function()
     bench:recipe(
       "r",
