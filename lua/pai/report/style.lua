@@ -153,6 +153,7 @@ footer { margin: 3rem 0 2rem; color: var(--soft); font-size: .875rem; }
   .time .lane, .bars .lane { width: 40%; }
   .time .from, .label.minor { display: none; }
   .scroll table { min-width: 34rem; }
+  .scroll :is(td, th) { max-width: 18rem; overflow-wrap: break-word; }
   .key { width: 8rem; }
 }
 @media print {
