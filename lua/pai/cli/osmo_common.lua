@@ -84,6 +84,9 @@ end
 ---@return any
 function M.checked(value, e)
   if value == nil then
+    if type(e) == "table" and e.code == "ENETWORK" and not e.hint then
+      e.hint = "is the service up? --target local is the engine of this machine"
+    end
     error(e, 0)
   end
   return value
@@ -95,6 +98,10 @@ end
 ---@return pai.osmo.Client
 function M.connect(opts, more)
   local target, url = nil, opts.target
+  if url and url ~= "local" and url ~= "osmo" and not url:find("^https?://[^/]") then
+    local hint = text.did_you_mean(url, { "local", "osmo" })
+    err.raise("EUSAGE", ("--target is local, osmo or a URL, not '%s'%s"):format(url, hint))
+  end
   if url == nil or url == "local" or url == "osmo" then
     target, url = require("pai.run.target").resolve(url)
   end

@@ -134,6 +134,11 @@ end
 function set.run(words, opts)
   args.count(words, 1, 1, "NAME")
   local kind = (opts.type or "GENERIC"):upper()
+  if not (opts.payload or opts.payload_env or opts.payload_file) then
+    err.raise("EUSAGE", "the credential has no content", {
+      hint = "--payload-env K=VARIABLE, --payload-file K=FILE; --payload K=V for what is no secret",
+    })
+  end
   local payload = read_payload(opts, kind)
   local config = require("pai.osmo.client_config")
   if kind == "DATA" then

@@ -49,11 +49,25 @@ local function read_token(opts)
   return common.checked(secret.prompt("OSMO access token: "))
 end
 
+-- The dev method proves nothing; so at least somebody must answer there before a login is replaced.
 local function save_dev(url, name)
+  name = name or (require("pai.fs").user())
+  local answer, e = require("pai.http").request({
+    url = url:gsub("/+$", "") .. "/api/version",
+    headers = { ["x-osmo-user"] = name },
+    accept = "any",
+    timeout = "10s",
+  })
+  -- A certificate that is not trusted here is somebody, too.
+  if not answer and not e.tls then
+    err.raise(e.code, e.message, {
+      hint = "the login is as it was; is that the service's URL, and is it up?",
+    })
+  end
   return require("pai.osmo.client_login").save({
     kind = "dev",
     url = url:gsub("/+$", ""),
-    username = name or (require("pai.fs").user()),
+    username = name,
   })
 end
 

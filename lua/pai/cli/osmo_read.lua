@@ -99,7 +99,7 @@ function list.run(words, opts)
   local request = list_request(opts)
   local runs, more = common.connect(opts):list(request)
   if not runs then
-    error(more, 0)
+    common.checked(nil, more)
   end
   -- The service counts the pages of ASC from the oldest run, which is not what is meant.
   if newest_last then
