@@ -24,6 +24,9 @@ deploy          Needs keys and the hosts' keys in known_hosts, and sudo without 
 verify          The audit. Every row of the matrix, expected beside found, and the state of the
                 stack. A hard row that fails is red, drift is yellow, strict=true makes it red too.
                 What can't be read through Kubernetes is named, and never green.
+verify --active Work of its own on the cluster: CUDA on each GPU node, a volume from worker to
+                worker, a Service with an address, bandwidth of the second interfaces. Every test
+                has a namespace pai-active-TEST, which goes whatever becomes of the test.
 teardown        The releases in the reverse order. Longhorn and every volume only with volumes=true,
                 and not while a claim of yours uses one; Kubernetes itself (reset.yml wipes the
                 hosts) only with the context's name typed once more: reset=NAME.

@@ -3,6 +3,7 @@
 -- pai itself costs, once each call of a cloud takes 0.7 s.
 local azure = dofile("tests/spec/components/azure.lua")
 local bench = dofile("tests/bench/bench.lua")
+local onprem = dofile("tests/spec/components/onprem.lua")
 local crypto = require("pai.crypto")
 local exec = require("pai.exec")
 local fs = require("pai.fs")
@@ -31,13 +32,6 @@ local function tell(argv, stdout)
   talk:tell({ argv = argv, stdout = stdout })
 end
 
-local function host(name, i)
-  return ("time=2000.5\nhost=%s\nmachine=%s\nsudo=yes\nswaps=0\niscsid=active\nnfs=yes\n"):format(
-    name,
-    name
-  ) .. ("free_kib=314572800\ngpus=8\naddresses=192.0.2.%d\n"):format(i)
-end
-
 local function conversation()
   azure.region(talk, "robots")
   azure.tell(talk, "robots")
@@ -48,6 +42,10 @@ local function conversation()
   tell({ "ss", "..." }, "")
   tell({ "id", "-u" }, "0\n")
   tell({ "date", "+%s.%N" }, "2000.500000000\n")
+  tell({ "helm", "version", "..." }, "v3.16.2+g13654a5\n")
+  tell({ "helm", "show", "..." }, "apiVersion: v2\nname: x\nversion: 1.0.0\n")
+  tell({ "python3", "--version" }, "Python 3.12.3\n")
+  tell({ "python3", "-I", "..." }, "pip 24.0\n")
   tell(
     { "osmo", "version", "..." },
     '{"client":{"major":"6","minor":"3","revision":"0"},'
@@ -56,7 +54,8 @@ local function conversation()
   for i, name in ipairs({ "a", "b", "c", "w" }) do
     local argv = { "ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes" }
     table.move({ "-o", "ConnectTimeout=15", "--", name, "..." }, 1, 5, #argv + 1, argv)
-    tell(argv, host(name, i))
+    local facts = { host = name, worker = i == 4, addresses = "192.0.2." .. i }
+    tell(argv, onprem.said(facts))
   end
 end
 
@@ -122,6 +121,8 @@ local function command(names, api)
     "control_planes=a,b,c",
     "workers=w",
     "vip=192.0.2.10",
+    "vip_interface=eno1",
+    "registry=" .. api,
     "metallb=192.0.2.20-192.0.2.40",
     "subscription=robots",
     "allowed_cidr=203.0.113.4/32",

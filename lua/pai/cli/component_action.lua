@@ -1,5 +1,5 @@
 -- `pai preflight`, `deploy`, `verify` and `teardown`: one action over any set of components. What
--- looks is no run and writes nothing; what acts is a run like any other.
+-- looks is no run and writes nothing; what acts is a run like any other, `verify --active` too.
 local args = require("pai.cli.args")
 local compose = require("pai.recipe.compose")
 local err = require("pai.err")
@@ -114,9 +114,21 @@ local COMMANDS <const> = {
     two = "cluster-microk8s osmo-k8s context=microk8s",
   },
   verify = {
-    how = M.look,
+    how = function(action, words, opts)
+      if opts.active then
+        return M.act("active", words, opts)
+      end
+      return M.look(action, words, opts)
+    end,
     summary = "look whether components work; changes nothing",
-    doc = LOOKS,
+    doc = LOOKS
+      .. " With --active the active tests of components that have some (pai show NAME) run in the "
+      .. "place of the checks: they put work of their own on what was deployed and take it away "
+      .. "again. That is a run: it is journalled, can be cancelled, and goes on with `pai resume`.",
+    options = {
+      { name = "active", doc = "run the active tests; the options below are theirs" },
+    },
+    runs = true,
     two = "cluster-microk8s osmo-k8s context=microk8s",
   },
   deploy = {
@@ -141,7 +153,8 @@ local COMMANDS <const> = {
 function M.command(action)
   local one = COMMANDS[action]
   local options = table.move(INPUTS, 1, #INPUTS, 1, {})
-  if one.how == M.act then
+  table.move(one.options or {}, 1, #(one.options or {}), #options + 1, options)
+  if one.how == M.act or one.runs then
     table.move(RUN, 1, #RUN, #options + 1, options)
   end
   return {

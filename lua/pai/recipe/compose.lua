@@ -112,7 +112,7 @@ local function description_of(component, action, load)
 end
 
 ---Makes the text of a recipe that does one action on several components.
----@param action string "preflight", "deploy", "verify" or "teardown"
+---@param action string one of pai.recipe.index.ACTIONS
 ---@param components string[]
 ---@param load fun(path: string): pai.recipe.Loaded reads an action, or raises
 ---@return string source

@@ -252,7 +252,7 @@ function Loader:component(dir)
   return doc, problems
 end
 
----Loads an action of a component (preflight, deploy, verify, teardown) as a recipe NAME.ACTION.
+---Loads an action of a component (one of pai.recipe.index.ACTIONS) as a recipe NAME.ACTION.
 ---@param path string components/NAME/ACTION.lua
 ---@return pai.recipe.Loaded?
 ---@return pai.recipe.Problem[]?

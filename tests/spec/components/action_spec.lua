@@ -208,7 +208,8 @@ describe("an action over components", function()
     table.sort(names)
     local argv = table.move(names, 1, #names, 2, { "preflight" })
     local given = "--json cluster=azure inference=foundry context=c control_planes=a,b,c workers=w "
-      .. "vip=192.0.2.10 metallb=192.0.2.20-192.0.2.40 nims=qwen25-14b caller_ip=203.0.113.4 "
+      .. "vip=192.0.2.10 vip_interface=eno1 registry=http://127.0.0.1:1 "
+      .. "metallb=192.0.2.20-192.0.2.40 nims=qwen25-14b caller_ip=203.0.113.4 "
       .. "skip_network=true"
     for word in given:gmatch("%S+") do
       argv[#argv + 1] = word

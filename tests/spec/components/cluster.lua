@@ -32,6 +32,7 @@ local KINDS <const> = {
 ---@field objects table<string, table> by path
 ---@field acts string[] requests that change something, "PATCH /api/v1/..."
 ---@field bodies table<string, table> the last body of each such request
+---@field plain table<string, table> answers at paths that hold no object: health, logs
 ---@field on table<string, fun(object: table, cluster: tests.Cluster)> after a write, by kind
 local Cluster = {}
 Cluster.__index = Cluster
@@ -181,8 +182,8 @@ end
 function Cluster:get(path, req)
   if path == "/version" then
     return { json = { gitVersion = self.git_version, major = "1", minor = "31" } }
-  elseif self.health[path] then
-    return self.health[path]
+  elseif self.plain[path] then
+    return self.plain[path]
   end
   local kinds = self.discovery[path]
   if kinds then
@@ -355,7 +356,7 @@ function M.start()
     discovery = { ["/apis/node.k8s.io/v1"] = { runtimeclasses = "RuntimeClass" } },
     version = 100,
     git_version = "v1.31.4",
-    health = { ["/readyz"] = { body = "ok" }, ["/livez/etcd"] = { body = "ok" } },
+    plain = { ["/readyz"] = { body = "ok" }, ["/livez/etcd"] = { body = "ok" } },
     token = crypto.hex(16),
   }, Cluster)
   self.server = assert(serve.listen({
