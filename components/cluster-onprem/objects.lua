@@ -167,7 +167,13 @@ function M.apply(ctx, k, list)
       end
       last = applied
       local passing = type(last) == "table"
-        and (last.retryable or last.reason == "NoKind" or last.http == 404 or last.http == 500)
+        and (
+          last.retryable
+          or last.reason == "NoKind"
+          or last.http == 404
+          or last.http == 500
+          or tostring(last.message):find("service account", 1, true)
+        )
       if not passing then
         error(last, 0)
       end

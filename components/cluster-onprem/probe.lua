@@ -99,6 +99,7 @@ function M.pod(node, container, more)
     restartPolicy = "Never",
     activeDeadlineSeconds = LIFE_S,
     terminationGracePeriodSeconds = 1,
+    automountServiceAccountToken = false,
     nodeSelector = { ["kubernetes.io/hostname"] = node },
     tolerations = { { key = "nvidia.com/gpu", operator = "Exists" } },
     containers = { container },

@@ -34,7 +34,7 @@ function M.gpu(ctx, inp)
       return { check("CUDA", "a node with a GPU", false, "none has one that pods may ask for") }
     end
     return side_by_side(ctx, nodes, function(one, i)
-      local container = { image = inp.cuda_image, resources = { limits = { [GPU] = 1 } } }
+      local container = { image = inp.cuda_image, resources = { limits = { [GPU] = "1" } } }
       local spec = probe.pod(one.name, container, { runtimeClassName = "nvidia" })
       local job = probe.job(namespace, "vectoradd-" .. i, spec)
       local completed, said = probe.run(ctx, k, job, inp)

@@ -37,6 +37,7 @@ local function service(inp, namespace)
           metadata = { labels = labels },
           spec = {
             terminationGracePeriodSeconds = 1,
+            automountServiceAccountToken = false,
             tolerations = { { key = GPU, operator = "Exists" } },
             containers = {
               {
@@ -57,7 +58,7 @@ local function service(inp, namespace)
       spec = {
         type = "LoadBalancer",
         selector = labels,
-        ports = { { port = inp.lb_port, targetPort = 8080 } },
+        ports = { { port = inp.lb_port, targetPort = 8080, protocol = "TCP" } },
       },
     },
   }
@@ -143,11 +144,14 @@ function M.bandwidth(ctx, inp)
     end
     local marks = { ["k8s.v1.cni.cncf.io/networks"] = "default/" .. inp.rail }
     local server = probe.pod(nodes[1].name, { image = inp.image, command = { "iperf", "-s" } })
-    k:apply({
-      apiVersion = "v1",
-      kind = "Pod",
-      metadata = { name = "server", namespace = namespace, annotations = marks },
-      spec = server,
+    -- A namespace of a moment ago has no service account yet: that passes.
+    objects.apply(ctx, k, {
+      {
+        apiVersion = "v1",
+        kind = "Pod",
+        metadata = { name = "server", namespace = namespace, annotations = marks },
+        spec = server,
+      },
     })
     local at
     local ok, e = pcall(patience.wait, ctx, k, {

@@ -166,7 +166,7 @@ describe("cluster-onprem's active tests", function()
     local pod = gpu.template.spec
     assert.are.equal("gpu2", pod.nodeSelector["kubernetes.io/hostname"])
     assert.are.equal("nvidia", pod.runtimeClassName)
-    assert.are.equal(1, pod.containers[1].resources.limits["nvidia.com/gpu"])
+    assert.are.equal("1", pod.containers[1].resources.limits["nvidia.com/gpu"])
     assert.are.same({ 0, 1800, 1800 }, {
       gpu.backoffLimit,
       gpu.activeDeadlineSeconds,
