@@ -312,6 +312,77 @@ function M.region(talk, subscription)
   })
 end
 
+---The cluster as AKS makes it: its credential, the GPU Operator's release, nodes and classes.
+---@param talk tests.Talk
+---@param c tests.Cluster
+function M.cluster(talk, c)
+  talk:tell({
+    argv = M.argv({
+      "aks",
+      "get-credentials",
+      "--subscription",
+      "robots",
+      "--resource-group",
+      "rg-nvpai-dev",
+      "--name",
+      "aks-nvpai-dev",
+      "--file",
+      "-",
+    }),
+    stdout = c:kubeconfig("aks-nvpai-dev", "clusterUser_rg-nvpai-dev_aks-nvpai-dev"),
+    when = "applied",
+    cite = "az aks get-credentials --file -",
+  })
+  local function helm(more)
+    local answer = {
+      argv = { "helm", "status", "gpu-operator", "--namespace", "gpu-operator", "..." },
+      cite = "helm status --output=json",
+    }
+    for k, v in pairs(more) do
+      answer[k] = v
+    end
+    talk:tell(answer)
+  end
+  helm({
+    stdout = [[{"name":"gpu-operator","namespace":"gpu-operator","version":1,
+      "info":{"status":"deployed"},
+      "chart":{"metadata":{"name":"gpu-operator","version":"v25.10.1"}}}]],
+    when = "operator",
+  })
+  helm({ stderr = "Error: release: not found\n", code = 1 })
+  talk:tell({
+    argv = { "helm", "upgrade", "gpu-operator", "gpu-operator", "--install", "..." },
+    stdout = [[{"name":"gpu-operator","namespace":"gpu-operator","version":1,
+      "info":{"status":"deployed"}}]],
+    sets = "operator",
+    cite = "helm upgrade --install --output=json",
+  })
+  -- The cluster as AKS makes it, and as it is once the operator has run.
+  c.git_version = "v1.33.4"
+  local system = {
+    ["kubernetes.azure.com/mode"] = "system",
+    ["node.kubernetes.io/instance-type"] = "Standard_D16ds_v5",
+  }
+  for i = 1, 3 do
+    c:node("system" .. i, { metadata = { labels = system } })
+  end
+  for i = 1, 4 do
+    c:node("gpu" .. i, {
+      metadata = { labels = { ["nvidia.com/gpu.present"] = "true" } },
+      status = {
+        capacity = { ["nvidia.com/gpu"] = "1" },
+        allocatable = { ["nvidia.com/gpu"] = "1" },
+      },
+    })
+  end
+  c:put("/api/v1/namespaces/gpu-operator", {})
+  c:pod("gpu-operator", "gpu-operator-0")
+  c:put("/apis/storage.k8s.io/v1/storageclasses/default", {
+    provisioner = "disk.csi.azure.com",
+    metadata = { annotations = { ["storageclass.kubernetes.io/is-default-class"] = "true" } },
+  })
+end
+
 ---The checks of an answer by name.
 ---@param r table of bench:pai with --json
 ---@return table<string, table> by name
