@@ -1,5 +1,6 @@
 -- The context first, if it leads here; then Terraform by a plan that is shown. Nothing is deleted
 -- without destroy_data=true, and at the end nothing that costs money is left.
+local forwards = require("pai.shared.forwards")
 local cluster = require("cluster-azure.cluster")
 local plan = require("cluster-azure.plan")
 local stack = require("cluster-azure.stack")
@@ -67,18 +68,7 @@ return {
         })
       end,
     },
-    {
-      -- They would dial a cluster that is gone.
-      name = "forwards",
-      after = { "plan" },
-      timeout = "5m",
-      done = function(ctx, inp)
-        return #ctx.osmo_deploy.forwards(inp.context) == 0 and { stopped = {} } or nil
-      end,
-      run = function(ctx, inp)
-        return { stopped = ctx.osmo_deploy.stop_forwards(inp.context) }
-      end,
-    },
+    forwards.step({ "plan" }),
     {
       name = "context",
       after = { "forwards" },

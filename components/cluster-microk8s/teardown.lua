@@ -1,5 +1,6 @@
 -- The context first, if it leads here: without the cluster nobody could tell any more. One of the
 -- same name that leads elsewhere stays.
+local forwards = require("pai.shared.forwards")
 local node = require("cluster-microk8s.node")
 
 return {
@@ -10,17 +11,7 @@ return {
     return { "snap:microk8s", "kube:" .. inp.context }
   end,
   steps = {
-    {
-      -- They would dial a cluster that is gone.
-      name = "forwards",
-      timeout = "5m",
-      done = function(ctx, inp)
-        return #ctx.osmo_deploy.forwards(inp.context) == 0 and { stopped = {} } or nil
-      end,
-      run = function(ctx, inp)
-        return { stopped = ctx.osmo_deploy.stop_forwards(inp.context) }
-      end,
-    },
+    forwards.step(),
     {
       name = "context",
       after = { "forwards" },

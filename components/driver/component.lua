@@ -15,7 +15,7 @@ Stage          Options                              Component
 Cluster        nim          nvcf   foundry   none
 microk8s       with a GPU   yes    no        yes
 azure          yes          yes    yes       yes
-onprem         yes          yes    no        yes
+onprem         with a GPU   yes    no        yes
 
 Order          All preflights first. Kubernetes blocks everything; OSMO and inference go side by
                side; a workload waits for both. The first red gate stops, and the lowest layer is

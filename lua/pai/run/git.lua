@@ -59,12 +59,15 @@ end
 function M.inspect(files)
   local record = { dirty = json.array({}), unknown = json.array({}) }
   local roots, by_root = {}, {}
+  -- What recipes share (pai.shared) is a part of pai, as all of its library is.
+  local library = require("pai").root .. "/lua/"
   for _, file in ipairs(files) do
     local real = fs.realpath(file.path) or file.path
-    local root = dotenv.git_root(fs.dirname(real))
-    if not root then
+    local own = file.path:sub(1, #library) == library
+    local root = not own and dotenv.git_root(fs.dirname(real))
+    if not root and not own then
       record.unknown[#record.unknown + 1] = file.path
-    else
+    elseif root then
       if not by_root[root] then
         by_root[root] = {}
         roots[#roots + 1] = root

@@ -44,44 +44,13 @@ local function pod(name, labels)
 end
 
 local function crd()
-  local schema = { type = "object", ["x-kubernetes-preserve-unknown-fields"] = true }
-  return {
-    apiVersion = "apiextensions.k8s.io/v1",
-    kind = "CustomResourceDefinition",
-    metadata = { name = "nimservices.apps.nvidia.com" },
-    spec = {
-      group = "apps.nvidia.com",
-      scope = "Namespaced",
-      names = {
-        plural = "nimservices",
-        singular = "nimservice",
-        kind = "NIMService",
-        listKind = "NIMServiceList",
-      },
-      versions = {
-        {
-          name = "v1alpha1",
-          served = true,
-          storage = true,
-          subresources = { status = json.decode("{}") },
-          schema = {
-            openAPIV3Schema = {
-              type = "object",
-              properties = {
-                spec = {
-                  type = "object",
-                  required = { "image" },
-                  properties = { image = schema, replicas = { type = "integer", minimum = 0 } },
-                  ["x-kubernetes-preserve-unknown-fields"] = true,
-                },
-                status = schema,
-              },
-            },
-          },
-        },
-      },
-    },
-  }
+  local any = { type = "object", ["x-kubernetes-preserve-unknown-fields"] = true }
+  return server.nim_crd({
+    type = "object",
+    required = { "image" },
+    properties = { image = any, replicas = { type = "integer", minimum = 0 } },
+    ["x-kubernetes-preserve-unknown-fields"] = true,
+  })
 end
 
 -- What a list's item is compared with: the one of the same name, else the first.

@@ -20,7 +20,6 @@ local objects = require_of(COMPONENT .. ".objects")
 local catalog = require_of(COMPONENT .. ".catalog")
 
 local function crd()
-  local any = { type = "object", ["x-kubernetes-preserve-unknown-fields"] = true }
   local image = {
     type = "object",
     required = { "repository", "tag" },
@@ -37,32 +36,7 @@ local function crd()
     },
     ["x-kubernetes-preserve-unknown-fields"] = true,
   }
-  return {
-    apiVersion = "apiextensions.k8s.io/v1",
-    kind = "CustomResourceDefinition",
-    metadata = { name = "nimservices.apps.nvidia.com" },
-    spec = {
-      group = "apps.nvidia.com",
-      scope = "Namespaced",
-      names = {
-        plural = "nimservices",
-        singular = "nimservice",
-        kind = "NIMService",
-        listKind = "NIMServiceList",
-      },
-      versions = {
-        {
-          name = "v1alpha1",
-          served = true,
-          storage = true,
-          subresources = { status = json.decode("{}") },
-          schema = {
-            openAPIV3Schema = { type = "object", properties = { spec = spec, status = any } },
-          },
-        },
-      },
-    },
-  }
+  return server.nim_crd(spec)
 end
 
 setup(function()

@@ -13,32 +13,7 @@ local M = {}
 M.NIM = { apiVersion = "apps.nvidia.com/v1alpha1", kind = "NIMService" }
 M.NAMESPACE = "osmo-nims"
 
-local OPEN <const> = { type = "object", ["x-kubernetes-preserve-unknown-fields"] = true }
 local READY <const> = { { type = "Ready", status = "True" } }
-
-local function crd()
-  return {
-    apiVersion = "apiextensions.k8s.io/v1",
-    kind = "CustomResourceDefinition",
-    metadata = { name = "nimservices.apps.nvidia.com" },
-    spec = {
-      group = "apps.nvidia.com",
-      scope = "Namespaced",
-      names = { plural = "nimservices", singular = "nimservice", kind = "NIMService" },
-      versions = {
-        {
-          name = "v1alpha1",
-          served = true,
-          storage = true,
-          subresources = { status = json.decode("{}") },
-          schema = {
-            openAPIV3Schema = { type = "object", properties = { spec = OPEN, status = OPEN } },
-          },
-        },
-      },
-    },
-  }
-end
 
 local function helm(talk)
   local release = json.encode({
@@ -110,6 +85,12 @@ function Bench:play()
   end
 end
 
+---Waits for the operator's pod, which is played where its namespace is.
+function Bench:wait_operator()
+  local appears = { ["for"] = "ready", namespace = "nim-operator", appear = true, timeout = "2m" }
+  assert(self.c:wait("pods", "operator", appears))
+end
+
 ---Runs an action of the component; its result, events and checks by name.
 function Bench:act(action, more)
   local argv = { action, "inference-nim-operator", "context=admin" }
@@ -145,7 +126,7 @@ function M.start()
   local c = assert(client.connect({ kubeconfig = self.server.kubeconfig, context = "admin" }))
   self.c = c
   assert(c:create({ apiVersion = "v1", kind = "Node", metadata = { name = "gpu-1" } }))
-  assert(c:apply(crd()))
+  assert(c:apply(server.nim_crd()))
   assert(c:wait("crd", "nimservices.apps.nvidia.com", { ["for"] = "condition=Established" }))
   assert(c:apply({
     apiVersion = "storage.k8s.io/v1",
@@ -163,8 +144,7 @@ function M.start()
       task.sleep(300)
     end
   end)
-  local appears = { ["for"] = "ready", namespace = "nim-operator", appear = true, timeout = "2m" }
-  assert(c:wait("pods", "operator", appears))
+  self:wait_operator()
   self.bench = support.new()
   self.talk = stand_in.new(self.bench.root .. "/tools", { "helm" })
   helm(self.talk)

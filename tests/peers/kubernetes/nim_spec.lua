@@ -282,6 +282,7 @@ describe("inference-nim-operator on a real API server", function()
     for _, name in ipairs({ bench.NAMESPACE, "nim-operator" }) do
       assert(b.c:apply({ apiVersion = "v1", kind = "Namespace", metadata = { name = name } }))
     end
+    b:wait_operator()
     for _, trouble in ipairs(TROUBLES) do
       trouble[2]()
       if trouble[1] == "a quota" then
@@ -291,7 +292,7 @@ describe("inference-nim-operator on a real API server", function()
       end
       local r, events = b:act("deploy", argv)
       assert.equal(1, r.code, trouble[1] .. r.stdout)
-      local failed = support.pick(events, "step.fail")[1]
+      local failed = assert(support.pick(events, "step.fail")[1], trouble[1] .. r.stdout)
       assert.equal("inference-nim-operator/nims[cosmos-reason]", failed.step)
       for _, text in ipairs(trouble[3]) do
         local said = failed.error.message

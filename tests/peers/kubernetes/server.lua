@@ -79,6 +79,38 @@ function M.node_ready()
   return { type = "Ready", status = "True", reason = "KubeletReady", lastHeartbeatTime = now }
 end
 
+---The CRD of NIM Operator's NIMService, open or with a schema of its spec.
+---@param spec table? schema
+---@return table
+function M.nim_crd(spec)
+  local any = { type = "object", ["x-kubernetes-preserve-unknown-fields"] = true }
+  local properties = { spec = spec or any, status = any }
+  return {
+    apiVersion = "apiextensions.k8s.io/v1",
+    kind = "CustomResourceDefinition",
+    metadata = { name = "nimservices.apps.nvidia.com" },
+    spec = {
+      group = "apps.nvidia.com",
+      scope = "Namespaced",
+      names = {
+        plural = "nimservices",
+        singular = "nimservice",
+        kind = "NIMService",
+        listKind = "NIMServiceList",
+      },
+      versions = {
+        {
+          name = "v1alpha1",
+          served = true,
+          storage = true,
+          subresources = { status = require("pai.json").decode("{}") },
+          schema = { openAPIV3Schema = { type = "object", properties = properties } },
+        },
+      },
+    },
+  }
+end
+
 ---@class pai.test.Kubernetes
 local Server = {}
 Server.__index = Server

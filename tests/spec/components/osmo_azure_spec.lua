@@ -5,14 +5,16 @@ local azure = assert(loadfile("tests/spec/components/azure.lua", "t", _ENV))()
 local cluster = assert(loadfile("tests/spec/components/cluster.lua", "t", _ENV))()
 local support = dofile("tests/spec/run/support.lua")
 local stand_in = dofile("tests/spec/components/stand_in.lua")
+local osmo_support = assert(loadfile("tests/spec/components/osmo_support.lua", "t", _ENV))()
 local crypto = require("pai.crypto")
 local fs = require("pai.fs")
 local json = require("pai.json")
-local serve = require("pai.serve")
 
 local ID <const> = "run-0badcafe"
 local HELM <const> = '#!/bin/sh\nexec "%s" lua "%s/tests/spec/components/helm_tool.lua" "%s" "$@"\n'
 local SERVICE <const> = "/api/v1/namespaces/osmo-minimal"
+
+local osmo = osmo_support.osmo
 
 describe("osmo-azure", function()
   local bench, talk, key, passwords
@@ -33,39 +35,6 @@ describe("osmo-azure", function()
   after_each(function()
     bench:remove()
   end)
-
-  -- OSMO's service: its version, its pool, and workflows that end.
-  local function osmo()
-    local self = { submitted = {} }
-    self.server = assert(serve.listen({
-      handler = function(req)
-        if req.path == "/api/version" then
-          return { json = { major = "6", minor = "4", revision = "0", hash = "" } }
-        elseif req.path == "/api/pool" then
-          return { json = { pools = { default = { status = "ONLINE" } } } }
-        elseif req.method == "POST" and req.path == "/api/pool/default/workflow" then
-          local name = "verify-" .. (req.body:find("verify%-gpu") and "gpu" or "hello") .. "-1"
-          self.submitted[#self.submitted + 1] = name
-          return { json = { name = name, overview = "", logs = "", spec = "" } }
-        elseif req.path == "/api/workflow" then
-          local list, wanted = json.array({}), (req.query.name or {})[1]
-          for _, name in ipairs(self.submitted) do
-            if not wanted or name:find(wanted, 1, true) then
-              list[#list + 1] = { name = name, status = "COMPLETED" }
-            end
-          end
-          return { json = { workflows = list, more_entries = false } }
-        end
-        local name = req.path:match("^/api/workflow/([%w-]+)$")
-        if name then
-          return { json = { name = name, status = "COMPLETED", groups = json.array({}) } }
-        end
-        return { status = 404, json = { message = "not found" } }
-      end,
-    }))
-    self.url = "http://127.0.0.1:" .. self.server:port()
-    return self
-  end
 
   local PLAIN <const> = {
     resource_group = '"rg-nvpai-dev"',

@@ -34,6 +34,17 @@ local BODY <const> = [[
   },
 ]]
 
+-- A step of twelve checks that begin at once.
+local MANY <const> = [[
+  { name = "many", checks = function(ctx)
+      local list = {}
+      for i = 1, 12 do
+        list[i] = { name = "c" .. i, run = function() return ctx.k8s():version() and true end }
+      end
+      return list
+    end },
+]]
+
 local function routes()
   local uid = "first"
   local made = false
@@ -158,13 +169,7 @@ describe("ctx.k8s", function()
 
   it_runs(
     "asks once which cluster it is, however many checks come at once",
-    [[{ name = "many", checks = function(ctx)
-        local list = {}
-        for i = 1, 12 do
-          list[i] = { name = "c" .. i, run = function() return ctx.k8s():version() and true end }
-        end
-        return list
-      end },]],
+    MANY,
     function(pai, script, s, bench)
       script["GET /version"] = function()
         return { json = { gitVersion = "v1.31.4", major = "1", minor = "31" } }
@@ -184,13 +189,7 @@ describe("ctx.k8s", function()
 
   it_runs(
     "shares a failure with the checks that waited for it, and looks again later",
-    [[{ name = "many", checks = function(ctx)
-        local list = {}
-        for i = 1, 12 do
-          list[i] = { name = "c" .. i, run = function() return ctx.k8s():version() and true end }
-        end
-        return list
-      end },]],
+    MANY,
     function(pai, script, s)
       script["GET /version"] = { json = { gitVersion = "v1.31.4", major = "1", minor = "31" } }
       script["GET /api/v1/namespaces/kube-system"] = function(_, n)

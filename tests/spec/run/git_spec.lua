@@ -122,6 +122,15 @@ describe("a recipe in git", function()
     assert.is_truthy(said(events):find("the copy in .* is the record"), said(events))
   end)
 
+  it("does not count what pai itself declares for all recipes", function()
+    local body = 'safety = "changes", steps = { { name = "a", run = function() end } },'
+    bench:recipe("r", body, 'local stages = require("pai.shared.stages")\nassert(stages.OSMO)')
+    local events, r = bench:run({ "./r.lua" })
+    assert.are.equal(0, r.code, r.stderr)
+    assert.are.same({ bench.dir .. "/r.lua" }, events[1].git.unknown)
+    assert.are.equal(3, #events[1].files)
+  end)
+
   it("or in no work tree runs likewise", function()
     recipe("changes", "one")
     local events, r = bench:run({ "./r.lua" })
