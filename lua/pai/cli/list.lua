@@ -13,7 +13,8 @@ local M = {
   usage = "",
   doc = "Recipes come from ./recipes, from the folders of PAI_RECIPE_PATH and from pai itself. A "
     .. "component's actions are recipes, too: NAME.preflight, NAME.deploy, NAME.verify, "
-    .. "NAME.active, NAME.teardown, as far as it has them. What can't be read is listed with the reason.",
+    .. "NAME.active, NAME.teardown, as far as it has them. What can't be read is listed with the "
+    .. "reason.",
   options = {
     { name = "tag", arg = "TAG", doc = "only those with this tag" },
   },
