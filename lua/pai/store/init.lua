@@ -350,8 +350,8 @@ end
 ---What `check` knows to check, in its order.
 M.ACCESS = { "LIST", "READ", "WRITE", "DELETE" }
 
----Whether the key may do these things here, or, of an account, whether it is known there. Nothing is
----left behind, nothing of others is touched.
+---Whether the key may do these things here, or, of an account, whether it is known there. Nothing
+---is left behind, nothing of others is touched.
 ---@param access? string[] of M.ACCESS; default: all
 ---@return true?
 ---@return pai.Error? err
