@@ -91,24 +91,6 @@ describe("pools of the engine", function()
     choose("local")
   end)
 
-  it("count LOW runs as use, and for no quota", function()
-    local id = engine:submit({
-      name = "low",
-      resources = { default = { gpu = 1 } },
-      tasks = { S.sh("t", "sleep 600") },
-    }, { priority = "LOW" })
-    S.eventually(function()
-      return engine.client:query(id).status == "RUNNING"
-    end)
-    local sum = select(2, engine:request("GET", "/api/pool_quota")).resource_sum
-    assert.equal("0", sum.quota_used)
-    assert.equal("2", sum.quota_free)
-    assert.equal("1", sum.total_usage)
-    assert.equal("1", sum.total_free)
-    assert(engine.client:cancel(id, { force = true }))
-    assert(engine.client:wait(id, { every = "20ms", timeout = "60s" }))
-  end)
-
   it("ask the exit actions for the engine's own codes, too", function()
     local input = { { url = "file://" .. dir .. "/late" } }
     local spec = {

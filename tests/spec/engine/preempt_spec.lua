@@ -147,6 +147,16 @@ describe("preemption", function()
     assert.equal("RUNNING", state(none).status)
   end)
 
+  it("is why LOW runs count for no quota", function()
+    engine = S.start({ env = env() })
+    running(submit("low", "LOW", "sleep 600", { gpu = 1 }))
+    local sum = select(2, engine:request("GET", "/api/pool_quota")).resource_sum
+    assert.equal("0", sum.quota_used)
+    assert.equal("2", sum.quota_free)
+    assert.equal("1", sum.total_usage)
+    assert.equal("1", sum.total_free)
+  end)
+
   it("ends nothing where that would not help", function()
     engine = S.start({ env = env() })
     local normal = running(submit("normal", "NORMAL", "sleep 600", { gpu = 1 }))
