@@ -11,17 +11,12 @@ local MiB <const> = 1 << 20
 
 local server
 
-local function through(plan, path, more)
-  local proxy = help.proxy(server.url, plan)
-  local opts = { keys = help.keys(server, proxy.url), parallel = 1, retry_wait_ms = 1 }
-  for name, value in pairs(more or {}) do
-    opts[name] = value
-  end
-  return assert(store.open("s3://bucket/" .. path, opts)), proxy
+local function through(...)
+  return help.through(server, ...)
 end
 
 local function direct(path)
-  return assert(store.open("s3://bucket/" .. path, { keys = help.keys(server) }))
+  return help.direct(server, path)
 end
 
 local function count(proxy, pattern)
@@ -33,10 +28,7 @@ local function count(proxy, pattern)
 end
 
 local function failure(r, e)
-  assert.is_nil(r)
-  assert.is_nil(e.message:find(server.key, 1, true))
-  assert.is_nil((e.hint or ""):find(server.key, 1, true))
-  return e
+  return help.failure({ server.key }, r, e)
 end
 
 local function is_part(req)
@@ -112,18 +104,7 @@ describe("a store that", function()
         return
       end
       ranges[#ranges + 1] = req.headers.range
-      if #ranges == 1 then
-        return function(whole)
-          return {
-            status = 206,
-            headers = whole.headers,
-            stream = function(w)
-              w:write(whole.body:sub(1, MiB))
-              error("cut off")
-            end,
-          }
-        end
-      end
+      return #ranges == 1 and help.cut_after(MiB) or nil
     end, "cut/", { retries = 1 })
     assert(s:download(help.path("out")))
     assert.equal(help.sum(path), help.sum(help.path("out/file")))

@@ -15,23 +15,16 @@ local MiB <const> = 1 << 20
 
 local server
 
-local function through(plan, path, more)
-  local proxy = help.proxy(server.url, plan)
-  local opts = { keys = help.keys(server, proxy.url), parallel = 1, retry_wait_ms = 1 }
-  for name, value in pairs(more or {}) do
-    opts[name] = value
-  end
-  return assert(store.open("s3://bucket/" .. path, opts)), proxy
+local function through(...)
+  return help.through(server, ...)
 end
 
 local function direct(path)
-  return assert(store.open("s3://bucket/" .. path, { keys = help.keys(server) }))
+  return help.direct(server, path)
 end
 
 local function failure(r, e)
-  assert.is_nil(r)
-  assert.is_nil((e.message .. (e.hint or "")):find(server.key, 1, true))
-  return e
+  return help.failure({ server.key }, r, e)
 end
 
 local function is_part(req)
@@ -278,17 +271,9 @@ while True:
         return
       end
       gets = gets + 1
-      return gets == 1
-        and function(whole)
-          return {
-            status = 206,
-            headers = whole.headers,
-            stream = function(w)
-              w:write(whole.body:sub(1, MiB))
-              over:wait()
-            end,
-          }
-        end
+      return gets == 1 and help.cut_after(MiB, function()
+        over:wait()
+      end) or nil
     end, "stall/")
     s.driver.wire.stall = 1000
     local seen = {}

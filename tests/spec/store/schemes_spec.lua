@@ -40,9 +40,7 @@ local function open(url, given, more)
 end
 
 local function failure(r, e)
-  assert.is_nil(r)
-  assert.is_nil((e.message .. (e.hint or "")):find(server.key, 1, true))
-  return e
+  return help.failure({ server.key }, r, e)
 end
 
 -- A file goes up, is listed, comes back and is deleted.

@@ -8,6 +8,7 @@ local http = require("pai.http")
 local json = require("pai.json")
 local secret = require("pai.secret")
 local serve = require("pai.serve")
+local store = require("pai.store")
 local task = require("pai.task")
 
 local net = assert(loadfile(pai.root .. "/tests/peers/net.lua", "t", _ENV))()
@@ -221,6 +222,49 @@ function M.proxy(target, plan)
   }))
   proxy.url = "http://127.0.0.1:" .. proxy.srv:port()
   return proxy
+end
+
+---Opens a path of the bucket of an S3 server through a proxy.
+---@return pai.store.Store store
+---@return table proxy
+function M.through(server, plan, path, more)
+  local proxy = M.proxy(server.url, plan)
+  local opts = { keys = M.keys(server, proxy.url), parallel = 1, retry_wait_ms = 1 }
+  for name, value in pairs(more or {}) do
+    opts[name] = value
+  end
+  return assert(store.open("s3://bucket/" .. path, opts)), proxy
+end
+
+---The same without one.
+function M.direct(server, path)
+  return assert(store.open("s3://bucket/" .. path, { keys = M.keys(server) }))
+end
+
+---For `plan`: an answer that ends after so many bytes, when `before_end` has returned.
+function M.cut_after(bytes, before_end)
+  return function(whole)
+    return {
+      status = 206,
+      headers = whole.headers,
+      stream = function(w)
+        w:write(whole.body:sub(1, bytes))
+        if before_end then
+          before_end()
+        end
+        error("cut off")
+      end,
+    }
+  end
+end
+
+---The error of a call that must fail; none of the secrets is in it.
+function M.failure(secrets, r, e)
+  assert.is_nil(r)
+  for _, value in ipairs(secrets) do
+    assert.is_nil((e.message .. (e.hint or "")):find(value, 1, true))
+  end
+  return e
 end
 
 return M
