@@ -1,6 +1,6 @@
 -- Each step asks first whether it is done, so that a second run changes nothing.
+local checks = require("pai.shared.osmo_checks")
 local osmo = require("pai.shared.osmo")
-local osmo_steps = require("pai.shared.osmo_steps")
 local plan = require("osmo-azure.plan")
 
 local function preflight_inputs(inp)
@@ -21,7 +21,7 @@ local function conf(ctx, inp, got)
 end
 
 local function cluster(ctx, inp, got)
-  local list = osmo.cluster(ctx, inp, conf(ctx, inp, got))
+  local list = checks.cluster(ctx, inp, conf(ctx, inp, got))
   table.insert(list, 1, plan.same_cluster(ctx, inp, got.outputs))
   if inp.gpu then
     list[#list + 1] = ctx.check.kube.gpus(inp.context)
@@ -37,7 +37,7 @@ return {
   locks = function(inp)
     return { "kube:" .. inp.context }
   end,
-  steps = osmo_steps.releases({
+  steps = osmo.releases({
     { name = "preflight", use = "osmo-azure.preflight", with = preflight_inputs },
     {
       name = "outputs",
@@ -54,8 +54,8 @@ return {
       end,
     },
     { name = "cluster", after = { "outputs" }, timeout = "5m", checks = cluster },
-    osmo_steps.simple({ name = "namespaces", after = { "cluster" }, timeout = "15m" }, conf),
-    osmo_steps.scheduler(conf),
+    osmo.simple({ name = "namespaces", after = { "cluster" }, timeout = "15m" }, conf),
+    osmo.scheduler(conf),
     {
       -- Only for a key that is to be made: where it is, nobody asks the database.
       name = "database",

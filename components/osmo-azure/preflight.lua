@@ -1,5 +1,5 @@
 -- Nothing here asks the cluster: a preflight comes before it is made.
-local osmo = require("pai.shared.osmo")
+local checks_of = require("pai.shared.osmo_checks")
 local plan = require("osmo-azure.plan")
 
 local LOCK <const> = plan.LOCK
@@ -35,7 +35,7 @@ return {
       name = "machine",
       checks = function(ctx, inp)
         local checks = ctx.tools.az.checks({ subscription = inp.subscription })
-        local list = osmo.machine(ctx, inp, "osmo-azure")
+        local list = checks_of.machine(ctx, inp, "osmo-azure")
         for _, one in ipairs({
           ctx.check.version("az", LOCK.az),
           ctx.check.version("terraform", LOCK.terraform, { below = LOCK.terraform_below }),

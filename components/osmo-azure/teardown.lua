@@ -1,7 +1,6 @@
 -- Nothing of Azure is asked: the state may be gone already. The database keeps what the master key
 -- encrypted, so that the key is kept, too.
 local osmo = require("pai.shared.osmo")
-local osmo_steps = require("pai.shared.osmo_steps")
 
 return {
   summary = "Exports the master key, uninstalls both releases and deletes the namespaces.",
@@ -11,6 +10,6 @@ return {
   locks = function(inp)
     return { "kube:" .. inp.context }
   end,
-  steps = osmo_steps.teardown(osmo.conf),
+  steps = osmo.teardown(osmo.conf),
   returns = { mek = osmo.MEK },
 }

@@ -1,6 +1,6 @@
 -- Each step asks first whether it is done, so that a second run changes nothing.
+local checks = require("pai.shared.osmo_checks")
 local osmo = require("pai.shared.osmo")
-local osmo_steps = require("pai.shared.osmo_steps")
 local plan = require("osmo-k8s.plan")
 
 local conf <const> = plan.conf
@@ -13,7 +13,7 @@ local WHOSE <const> = {
 }
 
 local function cluster(ctx, inp)
-  local list = osmo.cluster(ctx, inp, conf(ctx, inp))
+  local list = checks.cluster(ctx, inp, conf(ctx, inp))
   list[#list + 1] = {
     name = "MinIO",
     expected = "one with its credentials, or none yet",
@@ -68,7 +68,7 @@ local GPU_OPERATOR <const> = {
 
 local function bucket()
   local step = { name = "storage", after = { "secrets", "minio" }, timeout = "15m" }
-  return osmo_steps.part(step, conf, function(deploy, c)
+  return osmo.part(step, conf, function(deploy, c)
     return deploy.bucket_ready(c)
   end, function(deploy, c)
     return deploy.bucket(c)
@@ -82,7 +82,7 @@ return {
   locks = function(inp)
     return { "kube:" .. inp.context }
   end,
-  steps = osmo_steps.releases({
+  steps = osmo.releases({
     {
       name = "preflight",
       use = "osmo-k8s.preflight",
@@ -91,12 +91,12 @@ return {
       end,
     },
     { name = "cluster", after = { "preflight" }, timeout = "5m", checks = cluster },
-    osmo_steps.simple({ name = "namespaces", after = { "cluster" }, timeout = "15m" }, conf),
-    osmo_steps.scheduler(conf),
+    osmo.simple({ name = "namespaces", after = { "cluster" }, timeout = "15m" }, conf),
+    osmo.scheduler(conf),
     GPU_OPERATOR,
-    osmo_steps.simple({ name = "secrets", after = { "namespaces" }, timeout = "5m" }, conf),
-    osmo_steps.simple({ name = "stores", after = { "secrets" }, timeout = "15m" }, conf),
-    osmo_steps.simple({ name = "minio", after = { "cluster" }, timeout = "30m" }, conf),
+    osmo.simple({ name = "secrets", after = { "namespaces" }, timeout = "5m" }, conf),
+    osmo.simple({ name = "stores", after = { "secrets" }, timeout = "15m" }, conf),
+    osmo.simple({ name = "minio", after = { "cluster" }, timeout = "30m" }, conf),
     bucket(),
   }, { "stores", "storage", "scheduler", "gpu-operator" }, conf),
   examples = { "pai deploy osmo-k8s context=microk8s gpu=false" },

@@ -1,5 +1,5 @@
 -- Nothing here asks the cluster: a preflight comes before it is made.
-local osmo = require("pai.shared.osmo")
+local checks_of = require("pai.shared.osmo_checks")
 
 local function microk8s(ctx)
   if not ctx.which("microk8s") then
@@ -18,7 +18,7 @@ return {
     {
       name = "machine",
       checks = function(ctx, inp)
-        local list = osmo.machine(ctx, inp, "osmo-k8s")
+        local list = checks_of.machine(ctx, inp, "osmo-k8s")
         list[#list + 1] = microk8s(ctx)
         return list
       end,

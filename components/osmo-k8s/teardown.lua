@@ -1,10 +1,9 @@
 local osmo = require("pai.shared.osmo")
-local osmo_steps = require("pai.shared.osmo_steps")
 local plan = require("osmo-k8s.plan")
 
-local steps <const> = osmo_steps.teardown(plan.conf)
+local steps <const> = osmo.teardown(plan.conf)
 
-steps[#steps + 1] = osmo_steps.part(
+steps[#steps + 1] = osmo.part(
   { name = "minio", after = { "namespaces" }, timeout = "40m" },
   plan.conf,
   function(deploy, conf)

@@ -1,6 +1,6 @@
--- What the components that deploy OSMO declare alike: inputs, checks of this machine and of the
--- cluster; their steps are in osmo_steps.lua. Where the cluster, its database and its storage come
--- from is the component's own: it gives `conf`, which makes the configuration for ctx.osmo_deploy.
+-- What the components that deploy OSMO declare alike: inputs and the steps of deploy, verify and
+-- teardown. Where the cluster, its database and its storage come from is the component's own: it
+-- gives `conf`, which makes the configuration for ctx.osmo_deploy.
 local M = {}
 
 ---@alias pai.shared.osmo.Conf fun(ctx: pai.ctx, inp: table, got: table?): pai.osmo_deploy.Conf
@@ -70,79 +70,117 @@ function M.url(inp)
   return inp.url or ("http://localhost:%d"):format(inp.port)
 end
 
-local function values_check(ctx, inp)
-  return {
-    name = "values",
-    expected = "a YAML map",
-    hint = "look at the line that is named",
-    run = function()
-      if not inp.values then
-        return { state = "skipped", measured = "not given" }
-      elseif not ctx.fs.exists(inp.values) then
-        return { state = "red", measured = "no file " .. inp.values }
-      end
-      local ok, doc = pcall(ctx.yaml.decode, ctx.read(inp.values))
-      if not ok then
-        return { state = "red", measured = tostring(doc) }
-      end
-      return { state = type(doc) == "table" and #doc == 0 and "ok" or "red", measured = inp.values }
-    end,
-  }
+---A step that one question and one act of ctx.osmo_deploy make up.
+---@param step { name: string, after: string[], timeout: string }
+---@param conf pai.shared.osmo.Conf
+---@param ready fun(deploy: pai.osmo_deploy, conf: pai.osmo_deploy.Conf, inp: table): any
+---@param act fun(deploy: pai.osmo_deploy, conf: pai.osmo_deploy.Conf, inp: table): table?
+---@return table step
+function M.part(step, conf, ready, act)
+  step.done = function(ctx, inp, got)
+    local found = ready(ctx.osmo_deploy, conf(ctx, inp, got), inp)
+    return found and (type(found) == "table" and found or {}) or nil
+  end
+  step.run = function(ctx, inp, got)
+    return act(ctx.osmo_deploy, conf(ctx, inp, got), inp) or {}
+  end
+  return step
 end
 
-local function key_check(ctx, inp, component)
-  return {
-    name = "master key",
-    expected = "a file for its owner only",
-    hint = ("chmod 600; it is what `pai teardown %s` exported"):format(component),
-    run = function()
-      local st = inp.mek and ctx.fs.stat(inp.mek)
-      if not inp.mek then
-        return { state = "skipped", measured = "not given" }
-      elseif not st then
-        return { state = "red", measured = "no file " .. inp.mek }
-      end
-      local private = st.mode & 63 == 0 -- 0077
-      return { state = private and "ok" or "red", measured = ("mode %o"):format(st.mode & 511) }
-    end,
-  }
+---A step NAME of ctx.osmo_deploy.NAME_ready and ctx.osmo_deploy.NAME.
+---@param step { name: string, after: string[], timeout: string }
+---@param conf pai.shared.osmo.Conf
+---@return table step
+function M.simple(step, conf)
+  local name = step.name
+  return M.part(step, conf, function(deploy, c)
+    return deploy[name .. "_ready"](c)
+  end, function(deploy, c)
+    return deploy[name](c)
+  end)
 end
 
----Checks of this machine: helm, the key, the files that were given. No cluster is asked.
----@param ctx pai.ctx
----@param inp table
----@param component string
----@return table[]
-function M.machine(ctx, inp, component)
-  return {
-    ctx.check.version("helm", ctx.osmo_deploy.LOCK.helm),
-    ctx.check.secret("ngc"),
-    values_check(ctx, inp),
-    key_check(ctx, inp, component),
-  }
+---The step `scheduler`.
+---@param conf pai.shared.osmo.Conf
+---@return table step
+function M.scheduler(conf)
+  local step = { name = "scheduler", after = { "cluster" }, timeout = "15m" }
+  return M.part(step, conf, function(deploy, c, inp)
+    local decision = deploy.scheduler(c, inp.scheduler)
+    return decision ~= "install" and { scheduler = decision } or nil
+  end, function(deploy, c)
+    deploy.install_scheduler(c)
+    return { scheduler = "install" }
+  end)
 end
 
----Checks of the cluster, before anything is put into it.
----@param ctx pai.ctx
----@param inp table
----@param conf pai.osmo_deploy.Conf
----@return table[]
-function M.cluster(ctx, inp, conf)
-  local kube = ctx.check.kube
-  return {
-    kube.version(inp.context, { minimum = ctx.osmo_deploy.LOCK.kubernetes }),
-    kube.nodes_ready(inp.context),
-    kube.default_class(inp.context),
+local function release(which, after, conf)
+  return M.part({ name = which, after = after, timeout = "30m" }, conf, function(deploy, c)
+    return deploy.release_ready(c, which)
+  end, function(deploy, c)
+    local made = deploy.release(c, which)
+    return { status = made.status, revision = made.revision }
+  end)
+end
+
+local function smoke(which, after, conf)
+  local step = { name = "smoke-" .. which, after = after, timeout = "30m" }
+  if which == "gpu" then
+    step.when = function(inp)
+      return inp.gpu, "gpu=false"
+    end
+  end
+  return M.part(step, conf, function(deploy, c, inp)
+    return deploy.smoke_ready(c, M.url(inp), which)
+  end, function(deploy, _, inp)
+    return deploy.smoke(M.url(inp), which)
+  end)
+end
+
+local function forward(conf)
+  local step = { name = "forward", after = { "gate" }, timeout = "10m" }
+  step.when = function(inp)
+    return inp.url == nil, "url is given"
+  end
+  return M.part(step, conf, function(deploy, c)
+    return deploy.forward_ready(c) and { port = c.port } or nil
+  end, function(deploy, c)
+    return { port = deploy.forward(c).port }
+  end)
+end
+
+---The steps from the service's release to the smoke tests, added to a list.
+---@param steps table[]
+---@param after string[] of the service's release
+---@param conf pai.shared.osmo.Conf
+---@return table[] steps
+function M.releases(steps, after, conf)
+  for _, step in ipairs({
+    release("service", after, conf),
+    release("operator", { "service" }, conf),
     {
-      name = "scheduler",
-      expected = "KAI, or none yet",
-      hint = "pass scheduler=existing if it serves podgroups, else remove what is left of it",
-      run = function()
-        local decision, why = ctx.osmo_deploy.scheduler(conf, inp.scheduler)
-        return { state = decision and "ok" or "red", measured = decision or why }
+      name = "gate",
+      after = { "operator" },
+      timeout = "10m",
+      verify = function(ctx, inp, got)
+        return ctx.osmo_deploy.checks(conf(ctx, inp, got))
       end,
     },
-  }
+    forward(conf),
+    {
+      name = "answers",
+      after = { "forward" },
+      timeout = "5m",
+      verify = function(ctx, inp)
+        return ctx.osmo_deploy.smoke_checks(M.url(inp))
+      end,
+    },
+    smoke("hello", { "answers" }, conf),
+    smoke("gpu", { "smoke-hello" }, conf),
+  }) do
+    steps[#steps + 1] = step
+  end
+  return steps
 end
 
 ---The step of verify that asks the service, and looks at what leads there.
@@ -157,6 +195,45 @@ function M.service()
       end
       return list
     end,
+  }
+end
+
+local function uninstall(which, after, conf)
+  local step = { name = "uninstall-" .. which, after = after, timeout = "15m" }
+  return M.part(step, conf, function(deploy, c)
+    return not deploy.installed(c, which)
+  end, function(deploy, c)
+    return { removed = deploy.uninstall(c, which) }
+  end)
+end
+
+---The steps of teardown. The key first: with the namespace it would be gone, and what it encrypted
+---with it.
+---@param conf pai.shared.osmo.Conf
+---@return table[] steps
+function M.teardown(conf)
+  local key = { name = "master-key", timeout = "2m" }
+  local port = { name = "forward", after = { "master-key" }, timeout = "2m" }
+  local spaces = { name = "namespaces", after = { "uninstall-service" }, timeout = "50m" }
+  return {
+    M.part(key, conf, function(deploy, c)
+      return deploy.namespaces_gone(c) and { exported = false } or nil
+    end, function(deploy, c, inp)
+      local there = deploy.export_mek(c, inp.mek_out)
+      return { exported = there, path = there and inp.mek_out or nil }
+    end),
+    M.part(port, conf, function(deploy, c)
+      return not deploy.forward_runs(c)
+    end, function(deploy, c)
+      return { stopped = deploy.stop_forward(c) }
+    end),
+    uninstall("operator", { "forward" }, conf),
+    uninstall("service", { "uninstall-operator" }, conf),
+    M.part(spaces, conf, function(deploy, c)
+      return deploy.namespaces_gone(c)
+    end, function(deploy, c)
+      deploy.delete_namespaces(c)
+    end),
   }
 end
 

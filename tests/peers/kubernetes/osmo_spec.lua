@@ -132,7 +132,8 @@ end
 local function without_version()
   local path = t.bench.dir .. "/components/osmo-k8s/deploy.lua"
   local text = assert(fs.read(path))
-  local changed, n = text:gsub("(local list = osmo%.cluster%b()\n)", "%1  table.remove(list, 1)\n")
+  local changed, n =
+    text:gsub("(local list = checks%.cluster%b()\n)", "%1  table.remove(list, 1)\n")
   assert(n == 1)
   assert(fs.write(path, changed))
 end

@@ -98,7 +98,7 @@ describe("the loader", function()
     assert.are.same({ "shared/stages.lua", "shared/nims.lua" }, { names[2], names[3] })
     -- Each of them is no more than data and functions: nothing of pai's is in its reach.
     for _, name in ipairs(fs.list(pai.root .. "/lua/pai/shared")) do
-      local module = name:match("^(%w+)%.lua$")
+      local module = name:match("^([%w_]+)%.lua$")
       assert.is_nil(
         said(('assert(type(require("pai.shared.%s")) == "table")'):format(module)),
         module
