@@ -54,7 +54,8 @@ int pai_json_write_string(pai_buf *b, const char *s, size_t len, bool replace) {
     return rc;
   char *p = b->data + b->len;
   p[0] = '"';
-  memcpy(p + 1, s, len);
+  if (len > 0) // s may be NULL then
+    memcpy(p + 1, s, len);
   p[len + 1] = '"';
   pai_buf_advance(b, len + 2);
   return 0;
