@@ -20,6 +20,7 @@ LIB := $(BUILD)/lib/pai
 MODULES := http serve db crypto yaml sign ws scan
 PKG_http := libcurl
 PKG_serve := libmicrohttpd libcrypto
+ALSO_ws := http_tls l_http_tls
 ALSO_serve := ws_codec ws_conn ws_upgrade l_ws_conn
 PKG_db := sqlite3
 PKG_crypto := libcrypto

@@ -383,31 +383,6 @@ static void set_proxy(pai_http *h) {
   }
 }
 
-static void set_blob(CURL *e, CURLoption option, const char *data, size_t len) {
-  struct curl_blob blob = {(void *)(uintptr_t)data, len, CURL_BLOB_NOCOPY};
-  if (data != NULL)
-    curl_easy_setopt(e, option, &blob);
-}
-
-static void set_tls(pai_http *h) {
-  CURL *e = h->easy;
-  if (h->o.ca_file != NULL)
-    curl_easy_setopt(e, CURLOPT_CAINFO, h->o.ca_file);
-  if (!h->own_origin)
-    return;
-  set_blob(e, CURLOPT_CAINFO_BLOB, h->o.ca, h->o.ca_len);
-  set_blob(e, CURLOPT_SSLCERT_BLOB, h->o.cert, h->o.cert_len);
-  set_blob(e, CURLOPT_SSLKEY_BLOB, h->o.key, h->o.key_len);
-  if (h->o.insecure) {
-    curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 0L);
-    curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 0L);
-  }
-  if (h->o.connect_to != NULL) {
-    h->dial = (struct curl_slist){.data = (char *)(uintptr_t)h->o.connect_to};
-    curl_easy_setopt(e, CURLOPT_CONNECT_TO, &h->dial);
-  }
-}
-
 static int set_options(pai_http *h) {
   CURL *e = h->easy;
   if (h->o.into != NULL || h->o.output != NULL)
@@ -427,7 +402,7 @@ static int set_options(pai_http *h) {
   curl_easy_setopt(e, CURLOPT_ERRORBUFFER, h->reason);
   curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)h->o.connect_timeout_ms);
   curl_easy_setopt(e, CURLOPT_HTTPHEADER, h->list);
-  set_tls(h);
+  pai_http_tls_set(e, &h->o.tls, h->own_origin, &h->dial);
   if (h->o.user != NULL && h->own_origin) {
     curl_easy_setopt(e, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
     curl_easy_setopt(e, CURLOPT_USERNAME, h->o.user);

@@ -6,6 +6,7 @@
 
 #include "buf.h"
 #include "error.h"
+#include "http_tls.h"
 #include "loop.h"
 
 #include <curl/curl.h>
@@ -36,18 +37,10 @@ typedef struct pai_http_options {
   const char *user;         // basic authentication
   const char *password;
   const char *unix_socket;
-  const char *ca_file;
-  const char *ca; // PEM, in place of ca_file and the system's
-  size_t ca_len;
-  const char *cert; // PEM: the client's certificate, and its key
-  size_t cert_len;
-  const char *key;
-  size_t key_len;
-  bool insecure;          // the server's certificate is not checked
-  const char *connect_to; // "::host:port" is dialled in place of the URL's
-  const char *proxy;      // NULL: as the environment says; "": none
-  const char *output;     // the body of an accepted answer goes to this file, whole or not at all
-  const char *into;       // the body goes into this file, which exists, at into_offset
+  pai_http_tls tls;
+  const char *proxy;  // NULL: as the environment says; "": none
+  const char *output; // the body of an accepted answer goes to this file, whole or not at all
+  const char *into;   // the body goes into this file, which exists, at into_offset
   uint64_t into_offset;
   uint64_t into_len; // and is this long at most
   const int *accept; // statuses beside 2xx

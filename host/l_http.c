@@ -1,9 +1,12 @@
-/* pai.http: options in, answer out; http.c does the work. A request is a userdata on its caller's
- * stack, marked to be closed, so that however the caller ends (return, error, cancellation) the
- * transfer ends with it. Strings and secrets that the request borrows are kept in its user value.
+/* pai.http: options in, answer (l_http_answer.c) out; http.c does the work. A request is a userdata
+ * on its caller's stack, marked to be closed, so that however the caller ends (return, error,
+ * cancellation) the transfer ends with it. Strings and secrets that the request borrows are kept in
+ * its user value.
  */
 #include "http.h"
 #include "l_buf.h"
+#include "l_http_answer.h"
+#include "l_http_tls.h"
 #include "l_json_call.h"
 #include "l_util.h"
 #include "secret.h"
@@ -16,7 +19,6 @@
 #include <strings.h>
 
 #define REQUEST "pai.http.request"
-#define RESPONSE "pai.http.response"
 
 enum {
   ARG = 1, // stack slots of l_request
@@ -449,37 +451,6 @@ static void take_files(lua_State *L, pai_http_options *o) {
   keep(L);
 }
 
-// A field of the table on top: a PEM text or a secret.
-static const char *take_pem(lua_State *L, const char *name, size_t *len) {
-  if (lua_getfield(L, -1, name) == LUA_TNIL) {
-    lua_pop(L, 1);
-    return NULL;
-  }
-  value v = take_value(L, "a field of option 'tls'");
-  *len = v.len;
-  return v.data;
-}
-
-static void take_tls(lua_State *L, pai_http_options *o) {
-  static const char *const fields[] = {"ca", "cert", "key", "insecure", NULL};
-  int type = lua_getfield(L, ARG, "tls");
-  if (type != LUA_TNIL) {
-    pai_l_check_options(L, -1, fields);
-    o->ca = take_pem(L, "ca", &o->ca_len);
-    o->cert = take_pem(L, "cert", &o->cert_len);
-    o->key = take_pem(L, "key", &o->key_len);
-    if ((o->cert == NULL) != (o->key == NULL))
-      luaL_error(L, "option 'tls': a certificate and its key go together");
-    o->insecure = pai_l_opt_bool(L, lua_gettop(L), "insecure", false);
-  }
-  const char *to = pai_l_opt_string(L, ARG, "connect_to", NULL);
-  if (to != NULL) {
-    o->connect_to = lua_pushfstring(L, "::%s", to);
-    keep(L);
-  }
-  lua_settop(L, KEEP);
-}
-
 static void take_options(lua_State *L, pai_http_options *o) {
   header_list list = {0};
   take_headers(L, &list);
@@ -493,7 +464,6 @@ static void take_options(lua_State *L, pai_http_options *o) {
   o->method = take_method(L, o);
   take_accept(L, o);
   o->unix_socket = keep_string(L, "unix_socket");
-  o->ca_file = keep_string(L, "ca_file");
   o->proxy = keep_string(L, "proxy");
   o->output = keep_string(L, "output");
   o->timeout_ms = pai_l_opt_duration(L, ARG, "timeout", 30000);
@@ -505,7 +475,7 @@ static void take_options(lua_State *L, pai_http_options *o) {
   o->stay = pai_l_opt_bool(L, ARG, "stay", false);
   o->retry_any = pai_l_opt_bool(L, ARG, "retry_any", false);
   o->max_body = (size_t)opt_count(L, "max_body", BODY_MAX, 0x7fffffff);
-  take_tls(L, o);
+  pai_l_http_tls(L, ARG, KEEP, &o->tls);
   o->body_wiped = pai_l_opt_bool(L, ARG, "secret", false);
   if (o->body_wiped && o->max_body > PAI_SECRET_MAX)
     o->max_body = PAI_SECRET_MAX;
@@ -520,149 +490,6 @@ static void take_options(lua_State *L, pai_http_options *o) {
   if (o->secret_query != NULL && o->follow > 0)
     luaL_error(L, "options 'secret_query' and 'follow' exclude each other");
   lua_settop(L, KEEP);
-}
-
-/* The answer. */
-
-static bool is_blank(char c) {
-  return c == ' ' || c == '\t';
-}
-
-// One header line without its end, into the table on top. A name that comes again is added to the
-// value before it.
-static void add_line(lua_State *L, const char *line, size_t len) {
-  const char *colon = memchr(line, ':', len);
-  if (colon == NULL)
-    return;
-  luaL_Buffer name;
-  size_t name_len = (size_t)(colon - line);
-  char *lower = luaL_buffinitsize(L, &name, name_len);
-  for (size_t i = 0; i < name_len; i++)
-    lower[i] = (char)tolower((unsigned char)line[i]);
-  luaL_pushresultsize(&name, name_len);
-  const char *from = colon + 1, *end = line + len;
-  while (from < end && is_blank(*from))
-    from++;
-  while (end > from && is_blank(end[-1]))
-    end--;
-  lua_pushvalue(L, -1);
-  if (lua_rawget(L, -3) == LUA_TSTRING) {
-    bool cookie = strcmp(lua_tostring(L, -2), "set-cookie") == 0;
-    lua_pushstring(L, cookie ? "\n" : ", "); // a cookie may hold a comma
-    lua_pushlstring(L, from, (size_t)(end - from));
-    lua_concat(L, 3);
-  } else {
-    lua_pop(L, 1);
-    lua_pushlstring(L, from, (size_t)(end - from));
-  }
-  lua_rawset(L, -3);
-}
-
-static void push_headers(lua_State *L, const pai_buf *head) {
-  const char *p = head->data, *end = p + head->len;
-  int lines = 0;
-  for (const char *c = p; c < end; c++)
-    lines += *c == '\n';
-  lua_createtable(L, 0, lines);
-  while (p < end) {
-    const char *eol = memchr(p, '\n', (size_t)(end - p));
-    size_t len = (size_t)((eol != NULL ? eol : end) - p);
-    size_t line_len = len > 0 && p[len - 1] == '\r' ? len - 1 : len;
-    if (line_len > 0)
-      add_line(L, p, line_len);
-    p += len + 1;
-  }
-}
-
-// Fields that the answer and the error of a wrong status have in common, into the table on top.
-static void set_answer(lua_State *L, request *r) {
-  pai_http *h = &r->http;
-  lua_pushinteger(L, h->status);
-  lua_setfield(L, -2, "status");
-  push_headers(L, &h->head);
-  lua_setfield(L, -2, "headers");
-  if (pai_http_accepted(h) && h->o.body_wiped && !h->o.stream && h->o.output == NULL &&
-      h->o.into == NULL) {
-    pai_error err;
-    if (pai_secret_push_new(L, "an answer", h->body.data, h->body.len, &err) < 0)
-      pai_l_raise(L, &err);
-    lua_setfield(L, -2, "secret");
-  } else if (!pai_http_accepted(h) || (!h->o.stream && h->o.output == NULL && h->o.into == NULL)) {
-    lua_pushlstring(L, h->body.data, h->body.len);
-    lua_setfield(L, -2, "body");
-  }
-  if (h->followed) {
-    lua_pushstring(L, h->url);
-    lua_setfield(L, -2, "url");
-  }
-}
-
-static int response_json(lua_State *L) {
-  pai_l_push_json_function(L, "decode");
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_call(L, 1, 2);
-  return 2;
-}
-
-// res.json() and res:json() both work.
-static int response_index(lua_State *L) {
-  if (lua_type(L, 2) != LUA_TSTRING || strcmp(lua_tostring(L, 2), "json") != 0)
-    return 0;
-  lua_pushliteral(L, "body");
-  if (lua_rawget(L, 1) != LUA_TSTRING)
-    return luaL_error(L, "the answer has no body here: it went to on_data or to a file");
-  lua_pushcclosure(L, response_json, 1);
-  return 1;
-}
-
-static int push_failure(lua_State *L, request *r) {
-  pai_http *h = &r->http;
-  pai_l_fail(L, &h->err);
-  if (h->err.code == PAI_E_NETWORK && h->os_error != 0) {
-    lua_pushstring(L, strerrorname_np(h->os_error));
-    lua_setfield(L, -2, "errno");
-  }
-  if (h->tls_error) {
-    lua_pushboolean(L, false);
-    lua_setfield(L, -2, "retryable");
-    lua_pushboolean(L, true);
-    lua_setfield(L, -2, "tls");
-  }
-  if (h->o.into != NULL) {
-    lua_pushinteger(L, (lua_Integer)h->written);
-    lua_setfield(L, -2, "written");
-  }
-  return 2;
-}
-
-static int push_status_error(lua_State *L, request *r) {
-  pai_http *h = &r->http;
-  pai_error err;
-  char url[160];
-  pai_http_show_url(h->url, url, sizeof url);
-  pai_error_set(&err, PAI_E_PROTO, "%s %s: the server answered %d", h->method, url, h->status);
-  pai_l_fail(L, &err);
-  lua_pushliteral(L, "EHTTP");
-  lua_setfield(L, -2, "code");
-  lua_pushboolean(L, pai_http_is_retryable_status(h->status));
-  lua_setfield(L, -2, "retryable");
-  set_answer(L, r);
-  return 2;
-}
-
-static int push_result(lua_State *L, request *r) {
-  if (r->http.err.code != PAI_OK)
-    return push_failure(L, r);
-  if (!pai_http_accepted(&r->http))
-    return push_status_error(L, r);
-  lua_createtable(L, 0, 5);
-  set_answer(L, r);
-  if (r->http.o.into != NULL) {
-    lua_pushinteger(L, (lua_Integer)r->http.written);
-    lua_setfield(L, -2, "written");
-  }
-  luaL_setmetatable(L, RESPONSE);
-  return 1;
 }
 
 /* Waiting. */
@@ -702,7 +529,7 @@ static int step(lua_State *L) {
       lua_callk(L, 1, 1, 0, data_taken_k);
       data_taken(L, r);
     } else if (h->done) {
-      return push_result(L, r);
+      return pai_l_http_push_answer(L, h);
     } else if (!pai_op_ready(L, &r->op)) {
       return pai_await(L, &r->op, 0, woken_k);
     }
@@ -790,9 +617,7 @@ int luaopen_pai_http(lua_State *L) {
   lua_setfield(L, -2, "__gc");
   lua_pushcfunction(L, request_gc);
   lua_setfield(L, -2, "__close");
-  luaL_newmetatable(L, RESPONSE);
-  lua_pushcfunction(L, response_index);
-  lua_setfield(L, -2, "__index");
+  pai_l_http_answer_type(L);
   luaL_newlib(L, functions);
   return 1;
 }

@@ -1,5 +1,6 @@
 /* pai.ws: WebSocket connections; ws.c does the work. A connection's user value holds what it
  * borrows. */
+#include "l_http_tls.h"
 #include "l_util.h"
 #include "l_ws_conn.h"
 #include "secret.h"
@@ -127,40 +128,6 @@ static void take_protocols(lua_State *L, pai_ws_options *o) {
   lua_settop(L, KEEP);
 }
 
-// A field of the table on top: a PEM text or a secret.
-static const char *take_pem(lua_State *L, const char *name, size_t *len) {
-  int type = lua_getfield(L, -1, name);
-  const pai_secret *secret = pai_secret_test(L, -1);
-  const char *data = NULL;
-  if (secret != NULL)
-    data = pai_secret_data(secret, len);
-  else if (type == LUA_TSTRING)
-    data = lua_tolstring(L, -1, len);
-  else if (type != LUA_TNIL)
-    luaL_error(L, "a field of option 'tls' must be a string or a secret");
-  keep(L);
-  return data;
-}
-
-static void take_tls(lua_State *L, pai_ws_options *o) {
-  static const char *const fields[] = {"ca", "cert", "key", "insecure", NULL};
-  if (lua_getfield(L, ARG, "tls") != LUA_TNIL) {
-    pai_l_check_options(L, -1, fields);
-    o->ca = take_pem(L, "ca", &o->ca_len);
-    o->cert = take_pem(L, "cert", &o->cert_len);
-    o->key = take_pem(L, "key", &o->key_len);
-    if ((o->cert == NULL) != (o->key == NULL))
-      luaL_error(L, "option 'tls': a certificate and its key go together");
-    o->insecure = pai_l_opt_bool(L, lua_gettop(L), "insecure", false);
-  }
-  const char *to = pai_l_opt_string(L, ARG, "connect_to", NULL);
-  if (to != NULL) {
-    o->connect_to = lua_pushfstring(L, "::%s", to);
-    keep(L);
-  }
-  lua_settop(L, KEEP);
-}
-
 static void take_options(lua_State *L, pai_ws_options *o) {
   take_headers(L, o);
   take_protocols(L, o);
@@ -168,9 +135,8 @@ static void take_options(lua_State *L, pai_ws_options *o) {
   if (o->url == NULL)
     luaL_error(L, "option 'url' is missing");
   o->unix_socket = keep_string(L, "unix_socket");
-  o->ca_file = keep_string(L, "ca_file");
   o->proxy = keep_string(L, "proxy");
-  take_tls(L, o);
+  pai_l_http_tls(L, ARG, KEEP, &o->tls);
   o->timeout_ms = pai_l_opt_duration(L, ARG, "timeout", 30000);
   o->ping_ms = pai_l_opt_duration(L, ARG, "ping", 0);
   o->max_message = pai_l_ws_opt_max(L, ARG);

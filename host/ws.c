@@ -134,29 +134,6 @@ static curl_socket_t open_socket(void *ud, curlsocktype purpose, struct curl_soc
   return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
 
-static void set_blob(CURL *e, CURLoption option, const char *data, size_t len) {
-  struct curl_blob blob = {(void *)(uintptr_t)data, len, CURL_BLOB_NOCOPY};
-  if (data != NULL)
-    curl_easy_setopt(e, option, &blob);
-}
-
-static void set_tls(pai_ws *w) {
-  CURL *e = w->easy;
-  if (w->o.ca_file != NULL)
-    curl_easy_setopt(e, CURLOPT_CAINFO, w->o.ca_file);
-  set_blob(e, CURLOPT_CAINFO_BLOB, w->o.ca, w->o.ca_len);
-  set_blob(e, CURLOPT_SSLCERT_BLOB, w->o.cert, w->o.cert_len);
-  set_blob(e, CURLOPT_SSLKEY_BLOB, w->o.key, w->o.key_len);
-  if (w->o.insecure) {
-    curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 0L);
-    curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 0L);
-  }
-  if (w->o.connect_to != NULL) {
-    w->dial = (struct curl_slist){.data = (char *)(uintptr_t)w->o.connect_to};
-    curl_easy_setopt(e, CURLOPT_CONNECT_TO, &w->dial);
-  }
-}
-
 static void set_options(pai_ws *w, bool loopback) {
   CURL *e = w->easy;
   curl_easy_setopt(e, CURLOPT_URL, w->origin);
@@ -168,7 +145,7 @@ static void set_options(pai_ws *w, bool loopback) {
   curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
   curl_easy_setopt(e, CURLOPT_ERRORBUFFER, w->reason);
   curl_easy_setopt(e, CURLOPT_HTTPPROXYTUNNEL, 1L);
-  set_tls(w);
+  pai_http_tls_set(e, &w->o.tls, true, &w->dial);
   if (w->o.unix_socket != NULL)
     curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, w->o.unix_socket);
   if (w->o.proxy != NULL) {

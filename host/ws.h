@@ -7,6 +7,7 @@
 
 #include "buf.h"
 #include "error.h"
+#include "http_tls.h"
 #include "secret.h"
 #include "ws_conn.h"
 
@@ -29,19 +30,11 @@ typedef struct pai_ws_options {
   size_t header_count;
   const char *protocols; // "a, b" as offered; NULL: none
   const char *unix_socket;
-  const char *ca_file;
-  const char *ca; // PEM, in place of ca_file and the system's
-  size_t ca_len;
-  const char *cert; // PEM: the client's certificate, and its key
-  size_t cert_len;
-  const char *key;
-  size_t key_len;
-  bool insecure;          // the server's certificate is not checked
-  const char *connect_to; // "::host:port" is dialled in place of the URL's
-  const char *proxy;      // NULL: as the environment says; "": none
-  size_t max_message;     // bytes
-  int64_t timeout_ms;     // until the connection is open
-  int64_t ping_ms; // a silent peer is asked after this, and given up after twice as long; 0: no
+  pai_http_tls tls;
+  const char *proxy;  // NULL: as the environment says; "": none
+  size_t max_message; // bytes
+  int64_t timeout_ms; // until the connection is open
+  int64_t ping_ms;    // a silent peer is asked after this, and given up after twice as long; 0: no
 } pai_ws_options;
 
 typedef struct pai_ws { // zero it first, then set conn.wake and conn.ud
