@@ -102,11 +102,8 @@ shared["tools/call"] = function(server, call, params)
   if not found then
     return tool_failed(tool)
   elseif not tool then
-    local names = {}
-    for i, entry in ipairs(server:list("tools")) do
-      names[i] = entry.name
-    end
-    local hint = text.did_you_mean(name, names)
+    local near = server:nearest_tool(name)
+    local hint = near and (" (did you mean '%s'?)"):format(near) or ""
     wire.fail(wire.BAD_PARAMS, "no tool " .. text.cut(text.one_line(name), 80) .. hint)
   end
   if call.http and call.modern then

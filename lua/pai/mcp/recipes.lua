@@ -400,6 +400,13 @@ function M.add(server, opts)
     tool = function(name)
       return self:tool(name)
     end,
+    tool_names = function(meant)
+      local variant, names = meant:find("_plan$") and "_plan" or "_run", {}
+      for i, entry in ipairs((self:entries())) do
+        names[i] = tool_name(entry, variant)
+      end
+      return names
+    end,
   })
   return self
 end

@@ -42,6 +42,7 @@ local M = {}
 ---@class pai.mcp.Provider
 ---@field tools (fun(): pai.mcp.Tool[])? those that are listed
 ---@field tool (fun(name: string): pai.mcp.Tool?)? by name, listed or not
+---@field tool_names (fun(meant: string): string[])? names that a slip may stand for
 ---@field prompts (fun(): pai.mcp.Prompt[])?
 ---@field resources (fun(): pai.mcp.Resource[])?
 
@@ -132,6 +133,27 @@ function methods:find_tool(name)
     tool = tool or (provider.tools and not provider.tool and by(provider.tools(), "name", name))
   end
   return tool or nil
+end
+
+---The tool that a name which is none was most likely meant for. Names are known without what is
+---behind them; only that of the nearest is looked at.
+---@param name string
+---@return string?
+function methods:nearest_tool(name)
+  local names = {}
+  for i, tool in ipairs(self.own.tools) do
+    names[i] = tool.name
+  end
+  for _, provider in ipairs(self.providers) do
+    local more = provider.tool_names and provider.tool_names(name) or {}
+    table.move(more, 1, #more, #names + 1, names)
+  end
+  local near = require("pai.text").nearest(name, names)
+  if not near then
+    return nil
+  end
+  local ok, tool = pcall(self.find_tool, self, near)
+  return ok and tool and near or nil
 end
 
 ---@param name string
