@@ -131,6 +131,22 @@ return {
       hint = "look at device plugin and validator on that node; MIG and time slicing are off",
     },
     {
+      id = "gpu.model.rtx",
+      where = "node:rtxprosrv1,rtxprosrv2",
+      is = "~",
+      want = "NVIDIA-RTX-PRO-6000-Blackwell",
+      class = "soft",
+      from = "label.nvidia.com/gpu.product",
+    },
+    {
+      id = "gpu.model.b200",
+      where = "node:b200-1",
+      is = "~",
+      want = "NVIDIA-B200",
+      class = "soft",
+      from = "label.nvidia.com/gpu.product",
+    },
+    {
       id = "gpu-operator",
       where = "cluster",
       is = "=",

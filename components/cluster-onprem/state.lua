@@ -100,11 +100,8 @@ local function operands(facts)
   local bad, discovery = {}, {}
   for _, set in ipairs(facts.daemonsets) do
     local namespace, st = set.metadata.namespace, set.status or {}
-    local watched = namespace == "gpu-operator" or namespace == "nvidia-network-operator"
     local want, have = st.desiredNumberScheduled or 0, st.numberReady or 0
-    if
-      (watched or namespace == "longhorn-system" or namespace == "metallb-system") and want > have
-    then
+    if want > have then
       bad[#bad + 1] = ("%s/%s %d of %d"):format(namespace, set.metadata.name, have, want)
     end
     if set.metadata.name:find("node%-feature%-discovery%-worker$") then

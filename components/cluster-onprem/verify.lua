@@ -1,6 +1,7 @@
 -- The audit: what is expected beside what was found. Hard rows are red, drift is yellow;
 -- strict=true makes drift red too.
 local audit = require("cluster-onprem.audit")
+local live = require("cluster-onprem.live")
 local state = require("cluster-onprem.state")
 
 return {
@@ -30,6 +31,10 @@ return {
         checks[#checks + 1] = ctx.check.kube.runtime_class(inp.context, "nvidia", "nvidia")
         return checks
       end,
+    },
+    {
+      name = "live",
+      checks = live.checks,
     },
   },
 }

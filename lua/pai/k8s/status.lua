@@ -151,6 +151,8 @@ function M.of_http(e)
     end
   end
   local mapped = M.error(status, e.status)
+  -- What is no Status may say more than its first line: the health endpoints name what failed.
+  mapped.body = status.kind ~= "Status" and e.body or nil
   mapped.retryable = mapped.retryable or e.retryable == true
   local after = e.headers and e.headers["retry-after"]
   mapped.retry_after_s = math.tointeger(tonumber(after or "")) or mapped.retry_after_s

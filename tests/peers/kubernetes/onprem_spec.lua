@@ -108,6 +108,8 @@ local function nodes()
       ["nvidia.com/gpu.present"] = "true",
       ["nvidia.com/cuda.driver-version.full"] = "580.82.07",
       ["nvidia.com/cuda.runtime-version.full"] = "13.0",
+      ["nvidia.com/gpu.product"] = name == "b200-1" and "NVIDIA-B200"
+        or "NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition",
     }
     assert(admin:apply({
       apiVersion = "v1",
@@ -157,13 +159,70 @@ local function daemonset(namespace, name, selector)
   }
 end
 
+-- kube-vip renews its lease all the time.
+local function lease()
+  assert(admin:apply({
+    apiVersion = "coordination.k8s.io/v1",
+    kind = "Lease",
+    metadata = { name = "plndr-cp-lock", namespace = "kube-system" },
+    spec = {
+      holderIdentity = PLANES[1],
+      leaseDurationSeconds = 5,
+      renewTime = os.date("!%Y-%m-%dT%H:%M:%S.000000Z", os.time() + 30),
+    },
+  }))
+end
+
+-- The static pods of a control plane, as the kubelet mirrors them.
+local function static_pods(name)
+  local members = "--etcd-servers=https://192.0.2.1:2379,https://192.0.2.2:2379,"
+  local commands = { ["kube-apiserver"] = members .. "https://192.0.2.3:2379", ["kube-vip"] = "" }
+  for component, word in pairs(commands) do
+    local pod = component .. "-" .. name
+    assert(admin:apply({
+      apiVersion = "v1",
+      kind = "Pod",
+      metadata = { name = pod, namespace = "kube-system" },
+      spec = {
+        automountServiceAccountToken = false,
+        nodeName = name,
+        tolerations = { { operator = "Exists" } },
+        containers = {
+          { name = component, image = "example.com/x:1", command = { component, word } },
+        },
+      },
+    }))
+    local opts = { namespace = "kube-system", subresource = "status" }
+    assert(admin:patch("pods", pod, { status = { phase = "Running" } }, opts))
+  end
+end
+
 local function objects()
+  definition("longhorn.io", "v1beta2", "volumes", "Volume", "Namespaced")
+  definition("metallb.io", "v1beta1", "ipaddresspools", "IPAddressPool", "Namespaced")
+  definition("metallb.io", "v1beta1", "l2advertisements", "L2Advertisement", "Namespaced")
   definition("longhorn.io", "v1beta2", "settings", "Setting", "Namespaced")
   definition("longhorn.io", "v1beta2", "nodes", "Node", "Namespaced")
   definition("nvidia.com", "v1", "clusterpolicies", "ClusterPolicy", "Cluster")
   definition("mellanox.com", "v1alpha1", "nicclusterpolicies", "NicClusterPolicy", "Cluster")
   local list = {
     { apiVersion = "v1", kind = "Namespace", metadata = { name = "longhorn-system" } },
+    {
+      apiVersion = "metallb.io/v1beta1",
+      kind = "IPAddressPool",
+      metadata = { name = "pai", namespace = "longhorn-system" },
+    },
+    {
+      apiVersion = "metallb.io/v1beta1",
+      kind = "L2Advertisement",
+      metadata = { name = "pai", namespace = "longhorn-system" },
+    },
+    {
+      apiVersion = "v1",
+      kind = "ConfigMap",
+      metadata = { name = "kube-proxy", namespace = "kube-system" },
+      data = { ["config.conf"] = "mode: ipvs\nipvs:\n  strictARP: true\n" },
+    },
     {
       apiVersion = "longhorn.io/v1beta2",
       kind = "Setting",
@@ -209,6 +268,7 @@ local function objects()
     daemonset("gpu-operator", "nvidia-mig-manager", { ["nvidia.com/mig.capable"] = "true" }),
   }
   for _, name in ipairs(PLANES) do
+    static_pods(name)
     list[#list + 1] = {
       apiVersion = "longhorn.io/v1beta2",
       kind = "Node",
@@ -258,6 +318,7 @@ end
 
 local function audit(...)
   heartbeat()
+  lease()
   local argv = { "verify", "cluster-onprem", "--json", "context=admin" }
   argv[#argv + 1] = "kubeconfig=" .. s.kubeconfig
   argv[#argv + 1] = "kubespray=" .. bench.root .. "/kubespray"

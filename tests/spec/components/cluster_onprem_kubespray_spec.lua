@@ -8,11 +8,13 @@ local fs = require("pai.fs")
 local json = require("pai.json")
 local task = require("pai.task")
 
--- ssh for the preflight says what hosts that are ready say; everything else is the real one.
+-- ssh for the preflight says what hosts that are ready say, and whether Kubernetes is on them;
+-- everything else is the real one.
 local SSH <const> = [[#!/bin/sh
 for word in "$@"; do
   case $word in
     "set -- "*) date +time=%%s.%%N && exec cat %q/"$host" ;;
+    "test -e /etc/kubernetes"*) [ -e %q/admin.conf ] && echo yes || echo no; exit 0 ;;
   esac
   host=${word#*@}
 done
@@ -48,7 +50,13 @@ describe("cluster-onprem with Kubespray", function()
     bench = support.new()
     tools = bench.root .. "/bin"
     assert(fs.mkdir(tools .. "/said", { parents = true }))
-    assert(fs.write(tools .. "/ssh", SSH:format(tools .. "/said"), { mode = "0755" }))
+    assert(
+      fs.write(
+        tools .. "/ssh",
+        SSH:format(tools .. "/said", bench.root .. "/sshd/state"),
+        { mode = "0755" }
+      )
+    )
     for i, name in ipairs(onprem.NODES) do
       local facts = { host = name, worker = i == 4, time = false }
       facts.addresses = "127.0.0." .. (10 + i)
@@ -179,6 +187,20 @@ describe("cluster-onprem with Kubespray", function()
     end
     assert.are.equal(before, fs.stat(bench.root .. "/site/done").mtime_ms)
     assert.are.equal(0, #support.pick(events, "child", "cluster-onprem/kubernetes"))
+    -- And away again, by the real reset.yml's own confirmation.
+    local argv = { "teardown", "cluster-onprem", "--json", "--yes", "stack=false", "reset=racks" }
+    for _, word in ipairs(inputs()) do
+      if
+        not ("vip vip_interface metallb kubespray_repo vars pip_config"):find(word:match("^[^=]+"))
+      then
+        argv[#argv + 1] = word
+      end
+    end
+    r = bench:pai(argv, { env = env(), timeout = "120s" })
+    assert.are.equal(0, r.code, tail(r))
+    assert.is_false(fs.exists(ssh.state .. "/node.gpu1"))
+    assert.is_false(fs.exists(bench.root .. "/site/done"))
+    assert.is_nil(fs.read(bench.root .. "/config"):find("racks", 1, true))
   end)
 
   cluster.it("goes on after SIGKILL at every step, and in the middle of a playbook", function(c)

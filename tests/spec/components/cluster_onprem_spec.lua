@@ -50,7 +50,8 @@ describe("cluster-onprem", function()
     ))
   end
 
-  local GPU <const> = { ["rtxprosrv1"] = true, ["rtxprosrv2"] = true, ["b200-1"] = true }
+  local RTX <const> = "NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition"
+  local GPU <const> = { ["rtxprosrv1"] = RTX, ["rtxprosrv2"] = RTX, ["b200-1"] = "NVIDIA-B200" }
 
   local function node(c, name)
     local gpu = GPU[name]
@@ -60,6 +61,7 @@ describe("cluster-onprem", function()
           ["nvidia.com/gpu.present"] = "true",
           ["nvidia.com/cuda.driver-version.full"] = "580.82.07",
           ["nvidia.com/cuda.runtime-version.full"] = "13.0",
+          ["nvidia.com/gpu.product"] = GPU[name],
         } or { ["node-role.kubernetes.io/control-plane"] = "" },
       },
       status = {
@@ -72,6 +74,57 @@ describe("cluster-onprem", function()
         },
       },
     })
+  end
+
+  local PROMETHEUS <const> =
+    "/api/v1/namespaces/monitoring/services/kube-prometheus-stack-prometheus"
+
+  -- Prometheus' HTTP API, "Instant queries".
+  local function sample(c, age)
+    local found = age and { { metric = {}, value = { 1786000000.1, age } } } or {}
+    local data = { resultType = "vector", result = json.array(found) }
+    c.plain[PROMETHEUS .. ":9090/proxy/api/v1/query"] =
+      { json = { status = "success", data = data } }
+  end
+
+  -- What a live one has besides: static pods, kube-vip's lease, volumes, addresses, metrics.
+  local function live(c)
+    c.plain["/readyz"] = { body = "[+]ping ok\nreadyz check passed\n" }
+    for i = 1, 3 do
+      local name = "k8s-1-cp" .. i
+      local servers = "--etcd-servers=https://192.0.2.1:2379,https://192.0.2.2:2379,"
+      c:pod("kube-system", "kube-apiserver-" .. name, {
+        spec = {
+          containers = json.array({
+            {
+              name = "kube-apiserver",
+              command = { "kube-apiserver", servers .. "https://192.0.2.3:2379" },
+            },
+          }),
+        },
+      })
+      c:pod("kube-system", "kube-vip-" .. name)
+    end
+    c:put("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/plndr-cp-lock", {
+      spec = {
+        holderIdentity = "k8s-1-cp1",
+        leaseDurationSeconds = 5,
+        renewTime = os.date("!%Y-%m-%dT%H:%M:%S.000000Z", os.time() + 60),
+      },
+    })
+    c.discovery["/apis/longhorn.io/v1beta2"].volumes = "Volume"
+    c:put("/apis/longhorn.io/v1beta2/volumes/pvc-1", { status = { robustness = "healthy" } })
+    c.discovery["/apis/metallb.io/v1beta1"] = {
+      ipaddresspools = "IPAddressPool",
+      l2advertisements = "L2Advertisement",
+    }
+    c:put("/apis/metallb.io/v1beta1/ipaddresspools/pai", {})
+    c:put("/apis/metallb.io/v1beta1/l2advertisements/pai", {})
+    c:put("/api/v1/namespaces/kube-system/configmaps/kube-proxy", {
+      data = { ["config.conf"] = "mode: ipvs\nipvs:\n  strictARP: true\n" },
+    })
+    c:put(PROMETHEUS, { metadata = { labels = { app = "kube-prometheus-stack-prometheus" } } })
+    sample(c, "12.5")
   end
 
   -- The cluster of the reference architecture.
@@ -122,6 +175,7 @@ describe("cluster-onprem", function()
     release("network-operator", "network-operator", "25.7.0")
     release("prometheus", "kube-prometheus-stack", "82.4.3")
     release("metallb", "metallb", "0.15.3")
+    live(c)
     cluster.private(bench.root .. "/config", c:kubeconfig("racks"))
     talk:tell({
       argv = { "git", "describe", "--tags" },
@@ -207,6 +261,67 @@ describe("cluster-onprem", function()
       assert.are.equal("red", checks[name].state, name)
     end
     assert.are.equal("ok", checks["driver.min rtxprosrv1"].state)
+  end)
+
+  cluster.it("asks the API server, etcd, the VIP, volumes, addresses and metrics", function(c)
+    stack(c)
+    local function red(name, measured)
+      local check = assert(audit()[name], name)
+      assert.are.same({ "red", measured }, { check.state, check.measured }, name)
+    end
+    local checks = audit()
+    for name, measured in pairs({
+      ["API server"] = "HTTP 200",
+      ["etcd members"] = 3,
+      ["kube-vip"] = 3,
+      ["Longhorn volumes"] = "none degraded",
+      ["MetalLB"] = "1 pools, 1 advertisements",
+      ["DCGM samples"] = "12 s old",
+    }) do
+      assert.are.same({ "ok", measured }, { checks[name].state, checks[name].measured }, name)
+    end
+    for _, name in ipairs({ "OSMO's claims", "nv-ipam", "Run:ai" }) do
+      assert.are.equal("skipped", checks[name].state, name)
+    end
+    -- Each of them broken.
+    c.plain["/readyz"] = { status = 500, body = "[+]ping ok\n[-]etcd failed: reason withheld\n" }
+    red("API server", "etcd")
+    c.plain["/livez/etcd"] = { status = 500, body = "internal server error" }
+    red("etcd", "HTTP 500")
+    local api = c.objects["/api/v1/namespaces/kube-system/pods/kube-apiserver-k8s-1-cp2"]
+    api.spec.containers[1].command[2] = "--etcd-servers=https://192.0.2.1:2379"
+    red("etcd members", 1)
+    c.objects["/api/v1/namespaces/kube-system/pods/kube-vip-k8s-1-cp3"].status.phase = "Failed"
+    red("kube-vip", 2)
+    local lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/plndr-cp-lock"
+    c.objects[lease].spec.renewTime = "2026-01-01T00:00:00.000000Z"
+    red("lease plndr-cp-lock", "2026-01-01T00:00:00.000000Z, by k8s-1-cp1")
+    c:drop(lease)
+    red("lease plndr-cp-lock", "there is none")
+    c.objects["/apis/longhorn.io/v1beta2/volumes/pvc-1"].status.robustness = "degraded"
+    red("Longhorn volumes", "pvc-1 degraded")
+    c:drop("/apis/metallb.io/v1beta1/l2advertisements/pai")
+    red("MetalLB", "1 pools, 0 advertisements")
+    local claim = "/api/v1/namespaces/osmo-minimal/persistentvolumeclaims/data"
+    c:put("/api/v1/namespaces/osmo-minimal", {})
+    c:put(claim, { spec = { storageClassName = "local" }, status = { phase = "Bound" } })
+    red("OSMO's claims", "osmo-minimal/data Bound, class local")
+    c.discovery["/apis/nv-ipam.nvidia.com/v1alpha1"] = { ippools = "IPPool" }
+    c:put("/apis/nv-ipam.nvidia.com/v1alpha1/ippools/rail", {
+      status = {
+        allocations = json.array({ { nodeName = "b200-1" }, { nodeName = "rtxprosrv1" } }),
+      },
+    })
+    red("nv-ipam", "none for rtxprosrv2 of rail")
+    sample(c, "600")
+    red("DCGM samples", "600 s old")
+    sample(c)
+    red("DCGM samples", "there are none")
+    c.plain[PROMETHEUS .. ":9090/proxy/api/v1/query"] = { status = 503, body = "no endpoints" }
+    red("DCGM samples", "HTTP 503")
+    c:put("/api/v1/namespaces/runai-backend", {})
+    red("Run:ai", "runai-backend: no pod")
+    assert.are.same({}, c:changed())
   end)
 
   cluster.it("sees what is wrong with the stack beyond versions", function(c)
