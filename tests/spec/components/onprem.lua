@@ -122,21 +122,38 @@ end
 
 M.Ssh = {}
 
----Ends it, with the sessions it has: a kept connection of Ansible's ends with its session.
-function M.Ssh:close()
+-- Processes below one, the deepest first.
+local function below(pid)
   local list = run({ "ps", "-eo", "pid=,ppid=" }).stdout
-  local children = {}
-  for pid, parent in list:gmatch("(%d+)%s+(%d+)") do
+  local children, found = {}, {}
+  for child, parent in list:gmatch("(%d+)%s+(%d+)") do
     children[parent] = children[parent] or {}
-    table.insert(children[parent], pid)
+    table.insert(children[parent], child)
   end
-  local function kill(pid)
-    for _, child in ipairs(children[pid] or {}) do
-      kill(child)
+  local function add(parent)
+    for _, child in ipairs(children[parent] or {}) do
+      add(child)
+      found[#found + 1] = child
     end
-    exec.run({ "kill", "-9", pid }, { accept = "any" })
   end
-  kill(tostring(self.proc.pid))
+  add(pid)
+  return found
+end
+
+---Ends it, with the sessions it has: a kept connection of Ansible's ends with its session. The
+---sessions go first, so that it sees their end itself.
+function M.Ssh:close()
+  for _ = 1, 100 do
+    local sessions = below(tostring(self.proc.pid))
+    if #sessions == 0 then
+      break
+    end
+    for _, pid in ipairs(sessions) do
+      exec.run({ "kill", "-9", pid }, { accept = "any" })
+    end
+    task.sleep("50ms")
+  end
+  self.proc:kill("SIGKILL")
   self.proc:wait("10s")
 end
 
