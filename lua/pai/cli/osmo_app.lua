@@ -25,8 +25,8 @@ local list = command.new({
   usage = "",
   options = {
     { name = "name", short = "n", arg = "TEXT", doc = "whose name holds this" },
-    { name = "user", short = "u", arg = "NAME", several = true, doc = "of these users" },
-    { name = "all-users", short = "a", doc = "of everybody" },
+    common.USERS,
+    common.ALL_USERS,
     common.COUNT,
     { name = "offset", arg = "N", doc = "leave out so many" },
     common.ORDER,

@@ -48,6 +48,21 @@ M.ORDER = {
   arg = "asc|desc",
   doc = "asc: of these, the newest last (default desc)",
 }
+M.USERS = {
+  name = "user",
+  short = "u",
+  arg = "NAME",
+  several = true,
+  doc = "of these users (default: yours)",
+}
+M.ALL_USERS = { name = "all-users", short = "a", doc = "of everybody" }
+M.POOLS = {
+  name = "pool",
+  short = "p",
+  arg = "NAME",
+  several = true,
+  doc = "of these pools (default: all)",
+}
 M.FORCE = { name = "force", short = "f", doc = "do not ask" }
 
 ---What commands that submit refuse of upstream's.

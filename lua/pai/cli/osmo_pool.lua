@@ -4,10 +4,6 @@ local common = require("pai.cli.osmo_common")
 local err = require("pai.err")
 local text = require("pai.text")
 
-local function pools_option(doc)
-  return { name = "pool", short = "p", arg = "NAME", several = true, doc = doc }
-end
-
 local function mode_option(doc)
   return {
     name = "mode",
@@ -63,7 +59,7 @@ local pool_list = command.new({
   usage = "",
   doc = "A NORMAL or HIGH job can get the lesser of QUOTA FREE and TOTAL FREE, a LOW one what is "
     .. "free in all. Pools that share nodes show the same totals.",
-  options = { pools_option("only these pools (default: all)"), mode_option("which figures") },
+  options = { common.POOLS, mode_option("which figures (default: used)") },
   examples = { { "pai osmo pool list --mode free", "what can be had now" } },
   ask = function(c, _, _, opts)
     return c:quota({ pools = opts.pool })
@@ -115,7 +111,13 @@ local resource_list = command.new({
   summary = "list the nodes and what they have",
   usage = "",
   options = {
-    pools_option("of these pools (default: yours)"),
+    {
+      name = "pool",
+      short = "p",
+      arg = "NAME",
+      several = true,
+      doc = "of these pools (default: yours)",
+    },
     { name = "platform", arg = "NAME", several = true, doc = "of these platforms of the pools" },
     { name = "all", short = "a", doc = "of all pools" },
     mode_option("used: what they have; free: what is left (default: used)"),
