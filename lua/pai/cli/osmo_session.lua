@@ -16,8 +16,9 @@ local exec = {
   summary = "run a command in a task, with your terminal",
   usage = "ID TASK | ID --group GROUP --entry CMD",
   doc = "What is typed goes to the task, what it prints comes back. Without a terminal, standard "
-    .. "input is sent as it is. OSMO does not tell the command's exit code. With --group the "
-    .. "command runs in every task of the group, and each line is marked with its task.",
+    .. "input is sent as it is. A service does not tell the command's exit code; the engine of this "
+    .. "machine does, and it is the exit code of exec. With --group the command runs in every task "
+    .. "of the group, and each line is marked with its task.",
   options = common.options(
     { name = "entry", arg = "CMD", doc = "what to run (default /bin/bash)" },
     { name = "group", arg = "NAME", doc = "in every task of this group" },
@@ -38,7 +39,8 @@ end
 -- How a session ends as it should; 1005 is a close without a code.
 local ENDED <const> = { [1000] = true, [1001] = true, [1005] = true }
 
--- Prints what comes until the end of the session; raises unless that was a clean one.
+-- Prints what comes until the end of the session; raises unless that was a clean one. The command's
+-- exit code, where the last word of the connection says it (lua/pai/engine/session.lua), else 0.
 local function print_all(conn, show)
   local data, e = conn:receive()
   while data and data ~= "" do
@@ -48,6 +50,7 @@ local function print_all(conn, show)
   if not data and not (e.clean and ENDED[e.close_code or 1000]) then
     error(e, 0)
   end
+  return not data and math.tointeger((e.reason or ""):match("^exit code (%d+)$")) or 0
 end
 
 -- Sends what is typed or piped in; ends with the session.
@@ -59,7 +62,7 @@ local function send_input(conn)
   end
 end
 
--- One session, until it ends; nil and the error when it was lost.
+-- One session, until it ends: the command's exit code, or nil and the error when it was lost.
 local function interact(c, conn)
   local term = require("pai.term")
   local raw <close> = term.isatty(0) and common.checked(term.raw()) or nil
@@ -67,7 +70,7 @@ local function interact(c, conn)
   local remove = task.on_signal(function()
     c:resize_session(conn, terminal_size())
   end, { "SIGWINCH" })
-  local ok, e = pcall(print_all, conn, function(data)
+  local ok, result = pcall(print_all, conn, function(data)
     out.stdout(data)
     out.flush(1)
   end)
@@ -77,7 +80,10 @@ local function interact(c, conn)
   if raw then
     raw:restore()
   end
-  return ok or nil, e
+  if ok then
+    return result
+  end
+  return nil, result
 end
 
 -- Between attempts to come back into a task: the first, and the longest.
@@ -100,13 +106,13 @@ local function in_task(c, id, name, opts)
       size = terminal_size(),
       timeout = common.duration(opts, "connect-timeout"),
     })
-    local ended
+    local code
     if conn then
-      ended, e = interact(c, conn)
+      code, e = interact(c, conn)
       pause = PAUSE
     end
-    if ended then
-      return
+    if code then
+      return code
     elseif not opts.keep_alive or not may_return(e) then
       error(e, 0)
     end
@@ -134,7 +140,7 @@ local function in_group(c, id, opts)
           out.stdout(("[%s] %s\n"):format(name, line))
         end
       end
-      print_all(conn, function(data)
+      local code = print_all(conn, function(data)
         local text = rest .. data
         rest = text:match("[^\n]*$")
         for line in text:sub(1, #text - #rest):gmatch("([^\n]*)\n") do
@@ -144,9 +150,10 @@ local function in_group(c, id, opts)
       if rest ~= "" then
         show(rest)
       end
+      return code
     end
   end
-  require("pai.async").all(jobs)
+  return math.max(0, table.unpack(require("pai.async").all(jobs)))
 end
 
 ---@param words string[]
@@ -162,12 +169,10 @@ function exec.run(words, opts)
     elseif opts.keep_alive then
       err.raise("EUSAGE", "--keep-alive is for one task, not for a group")
     end
-    in_group(common.connect(opts), words[1], opts)
-    return 0
+    return in_group(common.connect(opts), words[1], opts)
   end
   args.count(words, 2, 2, "ID TASK")
-  in_task(common.connect(opts), words[1], words[2], opts)
-  return 0
+  return in_task(common.connect(opts), words[1], words[2], opts)
 end
 
 local forward = {

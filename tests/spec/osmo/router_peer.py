@@ -43,6 +43,9 @@ async def shell(ws):
         while b"\n" in typed or b"\r" in typed:
             end = min(i for i in (typed.find(b"\n"), typed.find(b"\r")) if i >= 0)
             line, typed = typed[:end], typed[end + 1 :]
+            if line == b"exit 3":  # as pai's own engine ends
+                await ws.close(1000, "exit code 3")
+                return
             if line == b"exit":
                 await ws.close(1000)
                 return

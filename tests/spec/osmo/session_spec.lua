@@ -98,6 +98,11 @@ describe("sessions in a task", function()
     assert.equal("$ you said one\r\n$ you said two\r\n$ ", r.stdout)
     told()
     assert.same({ size = { Rows = 33, Cols = 99 } }, told())
+    local _, ended = exec.run(
+      { pai.exe, "osmo", "exec", "a-1", "t" },
+      { env = env, stdin = "exit 3\n" }
+    )
+    assert.equal(3, ended.exit)
     local broken, e = exec.run(
       { pai.exe, "osmo", "exec", "a-1", "t" },
       { env = env, stdin = "crash\n" }
