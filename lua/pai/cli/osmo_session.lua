@@ -16,9 +16,9 @@ local exec = {
   summary = "run a command in a task, with your terminal",
   usage = "ID TASK | ID --group GROUP --entry CMD",
   doc = "What is typed goes to the task, what it prints comes back. Without a terminal, standard "
-    .. "input is sent as it is. A service does not tell the command's exit code; the engine of this "
-    .. "machine does, and it is the exit code of exec. With --group the command runs in every task "
-    .. "of the group, and each line is marked with its task.",
+    .. "input is sent as it is. A service does not tell the command's exit code; the engine of "
+    .. "this machine does, and it is the exit code of exec. With --group the command runs in every "
+    .. "task of the group, and each line is marked with its task.",
   options = common.options(
     { name = "entry", arg = "CMD", doc = "what to run (default /bin/bash)" },
     { name = "group", arg = "NAME", doc = "in every task of this group" },

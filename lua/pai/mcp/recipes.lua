@@ -380,7 +380,7 @@ function M.add(server, opts)
   server:add_tool({
     name = "pai_load",
     title = "Load a group of tools",
-    description = "Adds the tools of a component (preflight, deploy, verify, teardown).",
+    description = "Adds the tools of a component: preflight, deploy, verify, active, teardown.",
     inputSchema = {
       type = "object",
       properties = { group = { type = "string", description = "Its name, from pai_recipes." } },
