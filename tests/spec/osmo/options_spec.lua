@@ -154,16 +154,23 @@ describe("OSMO's own command line", function()
     assert.matches("missing URL", e.stderr, 1, true)
     local fs = require("pai.fs")
     local dir = assert(fs.tempdir({ prefix = "pai-options-" }))
-    local env = { OSMO_CONFIG_FILE_DIR = dir, OSMO_URL = false }
-    local login = { pai.exe, "osmo", "login", "--method", "dev", "--username" }
-    for _, word in ipairs({ "alice", "http://127.0.0.1:1/" }) do
-      login[#login + 1] = word
-    end
-    assert(exec.run(login, { env = env }))
-    login[7], login[8] = "bob", nil
-    local r = assert(exec.run(login, { env = env }))
+    require("pai.task").run(function()
+      local service = assert(require("pai.serve").listen({
+        handler = function()
+          return { json = { major = "6", minor = "4", revision = "0" } }
+        end,
+      }))
+      local url = ("http://127.0.0.1:%d"):format(service:port())
+      local env = { OSMO_CONFIG_FILE_DIR = dir, OSMO_URL = false }
+      local login =
+        { pai.exe, "osmo", "login", "--method", "dev", "--username", "alice", url .. "/" }
+      assert(exec.run(login, { env = env }))
+      login[7], login[8] = "bob", nil
+      local r = assert(exec.run(login, { env = env }))
+      assert.matches(("logged in to %s "):format(url), r.stdout, 1, true)
+      service:close()
+    end)
     fs.remove(dir, { recursive = true })
-    assert.matches("logged in to http://127.0.0.1:1 ", r.stdout, 1, true)
   end)
 end)
 
