@@ -301,6 +301,18 @@ function M.session(prepared, id)
   }
 end
 
+---Whether nothing in a graph has an effect.
+---@param nodes pai.recipe.Node[]
+---@return boolean
+function M.only_observes(nodes)
+  for _, node in ipairs(nodes) do
+    if node.safety ~= "observes" then
+      return false
+    end
+  end
+  return true
+end
+
 ---Begins a new run and takes it to its end.
 ---@param prepared pai.run.Prepared
 ---@param opts pai.run.BeginOptions
@@ -316,7 +328,7 @@ function M.run(prepared, opts)
     if fs.exists(dir .. "/" .. journal.FILE) then
       err.raise("EUSAGE", ("there is a run %s already"):format(id), { hint = "pai resume " .. id })
     end
-    local log, e = journal.open(dir, id)
+    local log, e = journal.open(dir, id, M.only_observes(prepared.graph.nodes))
     if not log then
       error(e, 0)
     end

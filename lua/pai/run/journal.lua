@@ -16,7 +16,8 @@ M.FILE = "journal.jsonl"
 
 -- Events that are on disk before the next thing happens: the intent before its effect, and the
 -- verdict before somebody acts on it. A sync takes all lines before it along. A step that only
--- observes has no effect: its intent is on disk soon, as a result is.
+-- observes has no effect: its intent is on disk soon, as a result is. A run that only observes is
+-- left to the system, which takes seconds: a power cut takes nothing that can't be looked at again.
 local SYNCED <const> = { ["step.start"] = true, ["run.end"] = true }
 
 -- Results are on disk before the next intent, and never later than this. Mostly the next intent or
@@ -30,6 +31,7 @@ local SOON_MS <const> = 2
 ---@field run string run id
 ---@field seq integer of the last line
 ---@field package waiting boolean? there are results that are not on disk yet
+---@field package observes boolean? nothing of the run has an effect
 ---@field package soon pai.task.Task? syncs them
 ---@field package failure pai.Error? of such a sync
 local Journal = {}
@@ -86,9 +88,10 @@ end
 ---Opens the journal of a run for appending; a torn last line is cut off.
 ---@param dir string the run's folder
 ---@param run string
+---@param observes boolean? nothing of the run has an effect
 ---@return pai.run.Journal? journal
 ---@return pai.Error? err
-function M.open(dir, run)
+function M.open(dir, run, observes)
   local path = dir .. "/" .. M.FILE
   local seq = 0
   if fs.exists(path) then
@@ -108,7 +111,8 @@ function M.open(dir, run)
   if not channel then
     return nil, e
   end
-  return setmetatable({ path = path, run = run, seq = seq, channel = channel }, Journal)
+  local journal = { path = path, run = run, seq = seq, channel = channel, observes = observes }
+  return setmetatable(journal, Journal)
 end
 
 ---Appends an event; raises when it can't be written, since nothing may happen unrecorded.
@@ -123,7 +127,8 @@ function Journal:append(event, fields, harmless)
     ok, e = self.channel:write(json.encode(line) .. "\n")
   end
   local soon = SOON[event] or harmless
-  if ok and (soon and not self:sync_soon() or SYNCED[event] and not soon) then
+  local now = SYNCED[event] and not soon
+  if ok and not self.observes and (now or soon and not self:sync_soon()) then
     self.waiting = false
     ok, e = self.channel:sync()
   end

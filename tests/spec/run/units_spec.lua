@@ -61,7 +61,7 @@ describe("the journal", function()
     local script = [[
       local journal = require("pai.run.journal")
       require("pai.task").run(function()
-        local one = assert(journal.open(%q, "run-1"))
+        local one = assert(journal.open(%q, "run-1", %s))
         one:append("step.start", { step = "o" }, true)
         one:append("step.done", { step = "a" })
         one:append("step.done", { step = "b" })
@@ -70,7 +70,7 @@ describe("the journal", function()
         one:append("step.fail", { step = "c" })
         one:close()
       end)]]
-    local function order(pause)
+    local function order(pause, observes)
       local traced = assert(exec.run({
         "strace",
         "-qq",
@@ -82,7 +82,7 @@ describe("the journal", function()
         "lua",
         "/dev/stdin",
       }, {
-        stdin = script:format(bench.dir, pause),
+        stdin = script:format(bench.dir, observes, pause),
         env = { ASAN_OPTIONS = "detect_leaks=0" },
       }))
       local list = {}
@@ -94,6 +94,8 @@ describe("the journal", function()
     assert.are.equal("o a b sync c sync c sync", order("'500ms'"))
     assert(fs.remove(bench.dir .. "/journal.jsonl"))
     assert.are.equal("o a b c sync c sync", order(0))
+    assert(fs.remove(bench.dir .. "/journal.jsonl"))
+    assert.are.equal("o a b c c", order("'500ms'", true))
   end)
 
   it("names a damaged line in the middle", function()
