@@ -3,6 +3,7 @@
 local lock = require("cluster-onprem.lock")
 local node = require("cluster-onprem.node")
 local remote = require("cluster-onprem.remote")
+local state = require("cluster-onprem.state")
 
 local M = {}
 
@@ -80,15 +81,6 @@ function M.nodes(ctx, inp)
   return nil, not none and why or nil
 end
 
-local function is_ready(object)
-  for _, c in ipairs(object.status.conditions or {}) do
-    if c.type == "Ready" then
-      return c.status == "True"
-    end
-  end
-  return false
-end
-
 ---What a cluster lacks of the one that is wanted.
 ---@param inp table
 ---@param nodes table<string, table>?
@@ -101,7 +93,7 @@ function M.lacks(inp, nodes)
     local object = nodes[one.name]
     if not object then
       return one.name .. " is not in it"
-    elseif not is_ready(object) then
+    elseif not state.ready(object) then
       return one.name .. " is not Ready"
     elseif object.status.nodeInfo.kubeletVersion ~= "v" .. lock.kubernetes then
       return ("%s has %s"):format(one.name, object.status.nodeInfo.kubeletVersion)

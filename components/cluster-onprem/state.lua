@@ -11,7 +11,10 @@ local function check(name, expected, good, measured, hint)
   return { name = name, expected = expected, state = state, measured = measured, hint = hint }
 end
 
-local function ready(node)
+---Whether a node is ready.
+---@param node table
+---@return boolean
+function M.ready(node)
   for _, c in ipairs(node.status.conditions or {}) do
     if c.type == "Ready" then
       return c.status == "True"
@@ -23,7 +26,7 @@ end
 local function nodes(facts)
   local planes, gpus, down = 0, 0, {}
   for _, node in ipairs(facts.nodes) do
-    if not ready(node) then
+    if not M.ready(node) then
       down[#down + 1] = node.metadata.name
     elseif (node.metadata.labels or {})[CONTROL_PLANE] then
       planes = planes + 1

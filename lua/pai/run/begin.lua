@@ -301,10 +301,8 @@ function M.session(prepared, id)
   }
 end
 
----Whether nothing in a graph has an effect.
----@param nodes pai.recipe.Node[]
----@return boolean
-function M.only_observes(nodes)
+-- Whether nothing in a graph has an effect.
+local function only_observes(nodes)
   for _, node in ipairs(nodes) do
     if node.safety ~= "observes" then
       return false
@@ -328,7 +326,7 @@ function M.run(prepared, opts)
     if fs.exists(dir .. "/" .. journal.FILE) then
       err.raise("EUSAGE", ("there is a run %s already"):format(id), { hint = "pai resume " .. id })
     end
-    local log, e = journal.open(dir, id, M.only_observes(prepared.graph.nodes))
+    local log, e = journal.open(dir, id, only_observes(prepared.graph.nodes))
     if not log then
       error(e, 0)
     end

@@ -2,6 +2,9 @@
 -- is bound to needs.writes and the run's folder, and refused where only looking is allowed.
 local err = require("pai.err")
 local fs = require("pai.fs")
+local guard = require("pai.run.ctx_guard")
+
+local checked = guard.checked
 
 local M = {}
 
@@ -13,13 +16,6 @@ function M.path(env, path)
     err.raise("EINVAL", "a path must be a string that is not empty")
   end
   return fs.abspath(path:sub(1, 1) == "/" and path or env.cwd .. "/" .. path)
-end
-
-local function checked(value, e)
-  if value == nil and e then
-    error(e, 0)
-  end
-  return value
 end
 
 ---Raises unless the file system may be changed here, and there.

@@ -1,15 +1,11 @@
 -- ctx.kubeconfig: what a component does with the kubeconfig that its user works with. The file is
 -- one of `needs.writes`; its backup and lock lie beside it.
 local ctx_fs = require("pai.run.ctx_fs")
+local guard = require("pai.run.ctx_guard")
+
+local checked = guard.checked
 
 local M = {}
-
-local function checked(value, e)
-  if value == nil and e then
-    error(e, 0)
-  end
-  return value
-end
 
 ---@param env pai.run.CtxEnv
 ---@return pai.ctx.kubeconfig

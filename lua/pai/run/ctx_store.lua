@@ -3,6 +3,9 @@
 -- allowed everywhere; what changes a store or the disk only in `run`.
 local ctx_fs = require("pai.run.ctx_fs")
 local err = require("pai.err")
+local guard = require("pai.run.ctx_guard")
+
+local checked = guard.checked
 
 local M = {}
 
@@ -12,13 +15,6 @@ local OPEN <const> = { "keys", "parallel", "retries", "ca_file" }
 local REFUSED <const> = { on_host = true, retry_wait_ms = true }
 
 local KEYS <const> = { "access_key", "session_token", "account_key", "sas", "connection_string" }
-
-local function checked(value, e)
-  if value == nil and e then
-    error(e, 0)
-  end
-  return value
-end
 
 local function act_only(env, name)
   if env.mode ~= "act" then
