@@ -162,6 +162,7 @@ describe("tests/lint", function()
     { "recipes of at most 300 lines", "recipes/a.lua", ("-- x\n"):rep(301) },
     { "pai_ext.h has no preprocessor line", "host/include/pai_ext.h", "#define X 1\n" },
     { "no shell from Lua", "lua/a.lua", 'os.execute("ls")\n' },
+    { "nothing at the top level but what belongs there", "oom", "" },
     { "no path of this machine", "docs/a.md", "see " .. os.getenv("HOME") .. "/x\n" },
     { "no package registry's host", "docs/a.md", "https://registry" .. ".example.org/x\n" },
     { "nothing unfinished", "docs/a.md", "TO" .. "DO later\n" },
