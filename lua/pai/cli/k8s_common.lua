@@ -112,7 +112,7 @@ function M.confirm(opts, what, c)
       missing = { { name = "--yes", type = "boolean", doc = "this destroys something" } },
     })
   elseif not answer:lower():find("^y") then
-    err.raise("EUSAGE", "nothing was done")
+    err.raise("EDECLINED", "not confirmed; nothing was changed")
   end
 end
 

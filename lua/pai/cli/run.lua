@@ -75,12 +75,13 @@ function M.streamed(opts, fn)
   error(e, 0)
 end
 
--- Asks for the word yes on the terminal.
+-- Asks for the word yes on the terminal; nil when the input has ended.
 local function confirm(names)
   local question = ("These steps destroy: %s. Type yes to go on: "):format(
     table.concat(names, ", ")
   )
-  return require("pai.term").read_line(question) == "yes"
+  local answer = require("pai.term").read_line(question)
+  return answer and answer == "yes"
 end
 
 ---Begins a run of a recipe. Raises what stops it before its first event.

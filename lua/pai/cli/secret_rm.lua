@@ -44,7 +44,7 @@ local function confirm(name, target, opts)
   end
   local question = ("Remove %s from %s? Type yes to go on: "):format(name, target.path)
   if require("pai.term").read_line(question) ~= "yes" then
-    err.raise("EINPUT", ("%s stays in %s"):format(name, target.path))
+    err.raise("EDECLINED", ("not confirmed; %s stays in %s"):format(name, target.path))
   end
 end
 

@@ -6,17 +6,12 @@ local out = require("pai.out")
 
 local function export(words, opts)
   args.count(words, 1, math.huge, "RECIPE")
-  local folder = fs.abspath(opts.out or "skills")
-  local dirs = json.array({})
-  for i, recipe in ipairs(words) do
-    local dir, e = require("pai.mcp.skill").export(recipe, folder)
-    if not dir then
-      error(e, 0)
-    end
-    dirs[i] = dir
+  local dirs, e = require("pai.mcp.skill").export(words, fs.abspath(opts.out or "skills"))
+  if not dirs then
+    error(e, 0)
   end
   if opts.json then
-    out.stdout(json.encode({ skills = dirs }) .. "\n")
+    out.stdout(json.encode({ skills = json.array(dirs) }) .. "\n")
     return 0
   end
   for _, dir in ipairs(dirs) do

@@ -1,5 +1,6 @@
 -- A recipe as an Agent Skills folder: SKILL.md with what an agent must know to run it, and
 -- references that it opens when it needs them. Everything comes from the recipe's own description.
+local err = require("pai.err")
 local fs = require("pai.fs")
 local index = require("pai.recipe.index")
 local resources = require("pai.mcp.resources")
@@ -165,12 +166,13 @@ function M.files(d)
   }
 end
 
----Writes the skill of a recipe below a folder.
----@param recipe string name or path
----@param out string folder that gets a folder for the skill
----@return string? dir
----@return pai.Error? err
-function M.export(recipe, out)
+---@class pai.mcp.SkillFolder
+---@field dir string
+---@field path string the recipe
+---@field files table<string, string>
+
+-- What an export would write; an error when it would take something away.
+local function prepared(recipe, out)
   local path, e = index.resolve(recipe)
   if not path then
     return nil, e
@@ -180,17 +182,63 @@ function M.export(recipe, out)
     return nil, problem
   end
   local dir = ("%s/%s"):format(out, M.name(d.name))
-  for name, body in pairs(M.files(d)) do
-    local file = dir .. "/" .. name
+  local page = dir .. "/SKILL.md"
+  local there = fs.exists(page) and fs.read(page, { max = 1024 * 1024 })
+  if there and not there:find('\n  generator: "pai ', 1, true) then
+    return err.fail("EEXIST", ("%s was not written by pai; it stays as it is"):format(page), {
+      hint = "move it away, or name another folder: --out DIR",
+    })
+  end
+  return { dir = dir, path = fs.realpath(path) or path, files = M.files(d) }
+end
+
+local function write(skill)
+  for _, name in ipairs(text.keys(skill.files)) do
+    local file = skill.dir .. "/" .. name
     local ok, failure = fs.mkdir(fs.dirname(file), { parents = true })
     if ok then
-      ok, failure = fs.write(file, body)
+      ok, failure = fs.write(file, skill.files[name])
     end
     if not ok then
       return nil, failure
     end
   end
-  return dir
+  return true
+end
+
+---Writes the skills of recipes below a folder. Two recipes whose skills would have one name are
+---refused before anything is written; a folder that pai wrote before is written anew.
+---@param recipes string[] names or paths
+---@param out string folder that gets a folder a skill
+---@return string[]? dirs
+---@return pai.Error? err
+function M.export(recipes, out)
+  local skills, by_dir, dirs = {}, {}, {}
+  for _, recipe in ipairs(recipes) do
+    local skill, e = prepared(recipe, out)
+    if not skill then
+      return nil, e
+    end
+    local other = by_dir[skill.dir]
+    if other and other.path ~= skill.path then
+      local message = "%s and %s would both be the skill '%s'; nothing was written"
+      local name = fs.basename(skill.dir)
+      return err.fail("EUSAGE", message:format(other.path, skill.path, name), {
+        hint = "export one of them to a folder of its own: --out DIR",
+      })
+    elseif not other then
+      by_dir[skill.dir] = skill
+      skills[#skills + 1] = skill
+    end
+  end
+  for i, skill in ipairs(skills) do
+    local ok, e = write(skill)
+    if not ok then
+      return nil, e
+    end
+    dirs[i] = skill.dir
+  end
+  return dirs
 end
 
 return M

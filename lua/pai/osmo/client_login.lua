@@ -5,7 +5,6 @@ local exec = require("pai.exec")
 local fs = require("pai.fs")
 local json = require("pai.json")
 local secret = require("pai.secret")
-local yaml = require("pai.yaml")
 
 local M = {}
 
@@ -107,7 +106,8 @@ function M.load()
   if not body then
     return nil, e
   end
-  local doc, parse_err = yaml.decode(body, { schema = "1.1", secret = TOKENS })
+  -- Loaded here: most runs only ask whether there is a login file.
+  local doc, parse_err = require("pai.yaml").decode(body, { schema = "1.1", secret = TOKENS })
   if doc == nil then
     return refused(path, parse_err.message)
   end

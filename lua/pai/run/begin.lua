@@ -21,7 +21,7 @@ local M = {}
 ---@field yes boolean?
 ---@field plan string? digest that the run must have
 ---@field allow_dirty boolean?
----@field confirm (fun(names: string[]): boolean)? asks on a terminal
+---@field confirm (fun(names: string[]): boolean?)? asks on a terminal; nil when nobody answered
 
 -- What must hold before anything is written.
 local function check_before(prepared, opts)
@@ -37,7 +37,10 @@ local function check_before(prepared, opts)
   end
   local destroying = prepare.destroying(prepared)
   if #destroying > 0 and not opts.yes and not opts.plan then
-    if not opts.confirm or not opts.confirm(destroying) then
+    local answer = opts.confirm and opts.confirm(destroying)
+    if answer == false then
+      err.raise("EDECLINED", "not confirmed; nothing was changed")
+    elseif not answer then
       local message =
         "USER_INPUT_REQUIRED: these steps destroy: %s; confirm with --yes or --plan %s"
       err.raise("EINPUT", message:format(prepare.listed(destroying), prepared.digest), {

@@ -5,36 +5,22 @@ local fs = require("pai.fs")
 
 local M = {}
 
-local function login_file()
-  local dir = os.getenv("OSMO_CONFIG_FILE_DIR")
-  if not dir or dir == "" then
-    local xdg, home = os.getenv("XDG_CONFIG_HOME"), os.getenv("HOME")
-    local base = xdg and xdg:sub(1, 1) == "/" and xdg or home and home .. "/.config"
-    dir = base and base .. "/osmo"
-  end
-  return dir and dir .. "/login.yaml"
-end
-
 -- The URL of the OSMO that is configured here, if one is.
 local function configured()
   local url = os.getenv("OSMO_URL")
   if url and url ~= "" then
     return url
   end
-  local path = login_file()
-  if not path or not fs.exists(path) then
+  local client_login = require("pai.osmo.client_login")
+  local homed, path = pcall(client_login.path) -- without a home there is no login
+  if not homed or not fs.exists(path) then
     return nil
   end
-  local body, e = fs.read(path)
-  local login
-  if body then
-    login, e = require("pai.yaml").decode(body, { schema = "1.1" })
+  local login, e = client_login.load()
+  if e then
+    err.raise("EUSAGE", e.message, { hint = e.hint })
   end
-  if type(login) ~= "table" or type(login.url) ~= "string" then
-    local why = e and e.message or "it names no url"
-    err.raise("EUSAGE", ("read %s: %s"):format(path, why))
-  end
-  return login.url
+  return login and login.url
 end
 
 ---Resolves a target.
@@ -52,7 +38,9 @@ function M.resolve(asked)
   if url then
     return "osmo", url
   elseif asked == "osmo" then
-    err.raise("EUSAGE", "no OSMO is configured", { hint = "set OSMO_URL, or log in to one" })
+    err.raise("EUSAGE", "no OSMO is configured", {
+      hint = "set OSMO_URL, or log in to one: pai osmo login URL",
+    })
   end
   return "local"
 end

@@ -109,4 +109,35 @@ describe("pai skill export", function()
     assert.are.equal(2, bench:pai({ "skill", "export" }).code)
     assert.is_false(fs.exists(bench.dir .. "/out"))
   end)
+
+  it("writes nothing when two recipes would be one skill", function()
+    local recipe = [[return { api = 1, name = "%s", title = "T", summary = "S.",
+      safety = "observes", steps = { { name = "a", run = function() end } } }]]
+    bench:write("a/same.lua", recipe:format("same"))
+    bench:write("b/same.lua", recipe:format("same"))
+    bench:write("c/same_.lua", recipe:format("same_"))
+    for _, other in ipairs({ "b/same.lua", "c/same_.lua" }) do
+      local r = bench:pai({ "skill", "export", "a/same.lua", other, "--out", "out" })
+      assert.are.equal(2, r.code, r.stderr)
+      assert.is_truthy(r.stderr:find("would both be the skill 'same'", 1, true), r.stderr)
+      assert.is_false(fs.exists(bench.dir .. "/out"))
+    end
+    -- The same one twice is no conflict.
+    local r = bench:pai({ "skill", "export", "a/same.lua", "./a/same.lua", "--out", "out" })
+    assert.are.equal(0, r.code, r.stderr)
+    assert.are.equal(bench.dir .. "/out/same\n", r.stdout)
+  end)
+
+  it("writes its own folders anew, and leaves those of others", function()
+    local mine = bench:write("out/hello/SKILL.md", "---\nname: hello\n---\nMine.\n")
+    local r = bench:pai({ "skill", "export", "hello", "--out", "out" })
+    assert.are.equal(1, r.code, r.stderr)
+    assert.is_truthy(r.stderr:find("was not written by pai", 1, true), r.stderr)
+    assert.are.equal("---\nname: hello\n---\nMine.\n", fs.read(mine))
+    for _ = 1, 2 do
+      r = bench:pai({ "skill", "export", "hello", "--out", "other" })
+      assert.are.equal(0, r.code, r.stderr)
+      check(bench.dir .. "/other/hello")
+    end
+  end)
 end)
