@@ -24,6 +24,7 @@ M.COMMANDS = {
   "secret",
   "scan",
   "lua",
+  "new",
   "lint",
   "test",
   "doctor",
