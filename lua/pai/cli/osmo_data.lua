@@ -54,6 +54,7 @@ local function open(url, opts, keys, account)
     ca_file = opts.ca_file,
     keys = keys,
     account = account,
+    machine = true,
   }))
 end
 
@@ -385,7 +386,8 @@ local data = {
   summary = "files in object stores: list, upload, download, delete, check",
   usage = "list|upload|download|delete|check",
   doc = "URLs are s3://, gs://, swift://, tos://, azure:// and file://. Keys come from OSMO's "
-    .. "config.yaml, or for s3 and azure from the environment.",
+    .. "config.yaml, or for s3 and azure as their own tools find them: from the environment, from "
+    .. "files, or for an identity.",
   commands = { list, upload, download, delete, check },
   examples = { { "pai osmo data list s3://bucket", "" } },
 }

@@ -49,6 +49,7 @@ function M.new(env, may_use)
   local store = require("pai.store")
   local function open(url, opts)
     local settings, rest = split(env, opts)
+    settings.machine = true -- whose service on_host must allow, too
     settings.on_host = function(endpoint)
       env.needs:check_host(endpoint)
       for _, name in ipairs(KEYS) do

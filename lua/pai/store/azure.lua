@@ -1,6 +1,6 @@
--- Azure Blob storage with SharedKey, a shared access signature or nothing. Methods raise. Uploads
--- in parts are lists of blocks whose names tell number and content, so that an interrupted one goes
--- on wherever it is begun again.
+-- Azure Blob storage with SharedKey, a shared access signature, a token or nothing. Methods raise.
+-- Uploads in parts are lists of blocks whose names tell number and content, so that an interrupted
+-- one goes on wherever it is begun again.
 local azure_sign = require("pai.store.azure_sign")
 local crypto = require("pai.crypto")
 local err = require("pai.err")
@@ -61,7 +61,7 @@ end
 ---@return pai.store.Azure
 function M.new(place, keys, opts)
   local found = secrets_of(place, keys)
-  if not (found.account_key or found.sas or keys.anonymous) then
+  if not (found.account_key or found.sas or keys.anonymous or keys.ask) then
     err.raise("EINVAL", ("%s: neither AccountKey nor SharedAccessSignature"):format(keys.source))
   end
   local endpoint = keys.override_url
@@ -101,7 +101,9 @@ end
 
 -- Whether a request that was refused may go better now: the clock was wrong, a new key is there.
 function Azure:adjust(e, code)
-  if code ~= "AuthenticationFailed" then
+  if self.keys.ask and e.status == 401 then
+    return wire.renew(self.keys, e)
+  elseif code ~= "AuthenticationFailed" then
     return false
   end
   local date = e.headers and e.headers.date
@@ -142,7 +144,7 @@ function Azure:send(what, req, opts)
       into = req.resume and req.resume(last) or into
       headers["x-ms-range"] = ("bytes=%d-%d"):format(into.offset, into.offset + into.length - 1)
     end
-    if not self.sas and not self.keys.anonymous then
+    if not self.sas and not self.keys.anonymous and not self.keys.ask then
       headers["x-ms-date"] = os.date("!%a, %d %b %Y %H:%M:%S GMT", os.time() + self.wire.skew)
       headers.authorization = azure_sign.authorization({
         method = req.method,
@@ -156,6 +158,7 @@ function Azure:send(what, req, opts)
       method = req.method,
       url = self.endpoint .. path .. (text ~= "" and "?" .. text or ""),
       secret_query = self.sas,
+      bearer = self.keys.bearer,
       body = req.body,
       body_file = req.body_file,
       into = into,

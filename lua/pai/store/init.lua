@@ -19,6 +19,7 @@ local PARALLEL <const> = 8
 ---@field retry_wait_ms? integer before the second attempt; it doubles (500)
 ---@field ca_file? string certificates to trust
 ---@field account? boolean the URL may name an account without a container, for `check`
+---@field machine? boolean where nothing names a key, also the identity of this machine
 ---@field on_host? fun(url: string) called before a server is spoken to; may raise
 
 ---@class pai.store.Store
@@ -37,6 +38,7 @@ local KNOWN <const> = {
   ca_file = true,
   on_host = true,
   account = true,
+  machine = true,
 }
 
 -- A wrong option is a mistake of the caller, who stands some levels above.
@@ -73,7 +75,7 @@ local function open(text, opts)
   if math.type(parallel) ~= "integer" or parallel < 1 or parallel > 64 then
     err.raise("EINVAL", "parallel must be between 1 and 64")
   end
-  local keys = place.scheme ~= "file" and require("pai.store.keys").find(place, opts.keys)
+  local keys = place.scheme ~= "file" and require("pai.store.keys").find(place, opts.keys, opts)
   local driver = require("pai.store." .. (DRIVERS[place.scheme] or "s3")).new(place, keys, opts)
   return setmetatable({ place = place, driver = driver, gate = gate.new(parallel) }, Store)
 end

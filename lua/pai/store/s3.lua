@@ -42,7 +42,7 @@ S3.__index = S3
 ---@param opts table see pai.store.wire; on_host
 ---@return pai.store.S3
 function M.new(place, keys, opts)
-  if not keys.anonymous and not (keys.access_key_id and keys.access_key) then
+  if not (keys.anonymous or keys.ask) and not (keys.access_key_id and keys.access_key) then
     err.raise("EINVAL", ("%s: an access_key_id and an access_key are needed"):format(keys.source))
   end
   local self = setmetatable({

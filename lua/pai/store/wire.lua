@@ -3,6 +3,7 @@
 -- came from. What the store says of a signature is not repeated: it may hold parts of it.
 local err = require("pai.err")
 local http = require("pai.http")
+local keys_ask = require("pai.store.keys_ask")
 local settings = require("pai.store.settings")
 local sign = require("pai.sign")
 local task = require("pai.task")
@@ -84,10 +85,20 @@ end
 -- A name for what is secret in keys.
 local function print_of(keys)
   local secrets = {}
-  for _, name in ipairs({ "access_key", "session_token", "account_key", "sas" }) do
+  for _, name in ipairs({ "access_key", "session_token", "account_key", "sas", "bearer" }) do
     secrets[#secrets + 1] = keys[name]
   end
   return sign.sha256(table.unpack(secrets))
+end
+
+-- The same of a key that has to be asked for.
+local function ask_anew(keys)
+  local before = print_of(keys)
+  local ok, fault = pcall(keys_ask.ready, keys, true)
+  if not ok and err.is(fault, "ECANCELED") then
+    error(fault, 0)
+  end
+  return ok and print_of(keys) ~= before
 end
 
 ---Reads the key again from where it came from, in place.
@@ -97,6 +108,10 @@ end
 function M.renew(keys, e)
   if e.turn ~= keys.turn then
     return true
+  elseif keys.ask then
+    local renewed = ask_anew(keys)
+    keys.turn = renewed and (keys.turn or 0) + 1 or keys.turn
+    return renewed
   end
   local ok, fresh = pcall(keys.again or error)
   if not ok or print_of(fresh) == print_of(keys) then
@@ -135,6 +150,8 @@ local ABOUT_KEYS <const> = {
   ExpiredToken = "the session has expired",
   InvalidToken = "the session token is not valid",
   AuthenticationFailed = "the key or signature is wrong",
+  AuthorizationPermissionMismatch = "the identity has no role for data, such as Storage Blob Data "
+    .. "Contributor",
   InvalidAuthenticationInfo = "the key or signature is wrong",
   RequestTimeTooSkewed = "this machine's clock is wrong",
 }
@@ -260,6 +277,7 @@ function M.call(wire, what, make, opts)
   local last, adjusted, attempt = nil, 0, 0
   local until_ms = task.now() + wire.patience_ms
   while true do
+    keys_ask.ready(wire.keys)
     local turn = wire.keys.turn
     local req = make(last)
     req.timeout, req.stall_timeout = req.timeout or TIMEOUT, wire.stall

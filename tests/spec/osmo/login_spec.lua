@@ -236,6 +236,15 @@ url: %s
     local code, _, said = pai_run("version")
     assert.equal(1, code)
     assert.matches("refresh_url that is not the service's", said, 1, true)
+    -- an identity provider is anywhere, but over TLS or on this machine
+    text = "osmo_token: false\ntoken_login: {id_token: %s, refresh_token: x%s,\n"
+      .. "  refresh_url: 'http://%s/t', client_id: c}\nurl: %s\n"
+    for host in ("idp.test 127.idp.test 127.0.0.1.idp.test localhost.idp.test"):gmatch("%S+") do
+      write_login(text:format(jwt(-5), crypto.hex(8), host, srv.url))
+      code, _, said = pai_run("version")
+      assert.equal(1, code)
+      assert.matches("refresh_url that is not the service's", said, 1, true)
+    end
   end)
 
   it("is refused when its file cannot be one", function()

@@ -195,7 +195,7 @@ local TRAPS <const> = {
     for name in pairs({ AWS_ACCESS_KEY_ID = 1, AWS_SECRET_ACCESS_KEY = 1, AWS_PROFILE = 1 }) do
       env[name] = false
     end
-    env.HOME = dir
+    env.HOME, env.AWS_EC2_METADATA_DISABLED = dir, "true"
     local code, _, said = pai_run("data", "list", "s3://bucket/in/")
     assert.equal(1, code)
     assert.matches("no key for s3://bucket", said, 1, true)

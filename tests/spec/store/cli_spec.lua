@@ -40,6 +40,7 @@ end
 local function env(more)
   local e = { OSMO_CONFIG_FILE_DIR = help.path("conf"), PAI_STATE = help.path("state") }
   e.HOME = help.dir
+  e.AWS_EC2_METADATA_DISABLED = "true"
   for name, value in pairs(more or {}) do
     e[name] = value
   end

@@ -129,11 +129,18 @@ function M.keys(server, url)
   }
 end
 
----Azurite with an account whose key is made here, and a container named "container".
-function M.azurite()
+---Azurite with an account whose key is made here.
+---@param opts {oauth: boolean?}? oauth: over TLS, where it takes tokens, too
+function M.azurite(opts)
   local dir = fs.tempdir({ prefix = "pai-azurite" })
   local account, key = "pai" .. crypto.hex(4), crypto.base64_encode(crypto.random(64))
   local port = net.free_ports()
+  local oauth = opts and opts.oauth
+  local tls = {}
+  if oauth then
+    net.certificate(dir)
+    tls = { "--oauth", "basic", "--cert", dir .. "/cert.pem", "--key", dir .. "/key.pem" }
+  end
   local proc = assert(exec.start({
     pai.root .. "/vendor/npm/node_modules/.bin/azurite-blob",
     "--blobHost",
@@ -145,16 +152,18 @@ function M.azurite()
     "--silent",
     "--skipApiVersionCheck",
     "--disableTelemetry",
+    table.unpack(tls),
   }, { env = { AZURITE_ACCOUNTS = account .. ":" .. key }, stdout = "null", stderr = "null" }))
   local server = {
-    url = ("http://127.0.0.1:%d/%s"):format(port, account),
+    url = (oauth and "https://localhost:%d/%s" or "http://127.0.0.1:%d/%s"):format(port, account),
+    ca_file = oauth and dir .. "/cert.pem" or nil,
     account = account,
     key = key,
     proc = proc,
     dir = dir,
   }
   for _ = 1, 1200 do
-    if http.request({ url = server.url, accept = "any" }) then
+    if http.request({ url = server.url, ca_file = server.ca_file, accept = "any" }) then
       return server
     end
     task.sleep(100)

@@ -370,6 +370,17 @@ auth:
     assert.same({ secret = 51 }, find("azure://acc/c/x", env).access_key)
     -- no entry: the environment, for s3 only
     assert.equal("other", find("s3://else", env).access_key_id)
+    -- an entry without a key has settings for the key that is found elsewhere
+    help.write(
+      "bare/config.yaml",
+      "auth: { data: { s3://b: { region: eu-4 }, gs://b: { region: x } } }"
+    )
+    fs.chmod(help.path("bare/config.yaml"), 384)
+    env.OSMO_CONFIG_FILE_DIR = help.path("bare")
+    keys = find("s3://b", env)
+    assert.same({ "other", "eu-4" }, { keys.access_key_id, keys.region })
+    assert.matches("has no access_key", find("gs://b", env).message, 1, true)
+    env.OSMO_CONFIG_FILE_DIR = help.path("conf")
     local none = find("gs://else", env)
     assert.equal("ENOKEYS", none.code)
     assert.matches("config.yaml", none.hint, 1, true)
@@ -397,7 +408,11 @@ auth:
       local e = find("s3://b", { AWS_PROFILE = profile })
       assert.equal("ENOTSUP", e.code)
       assert.matches(what, e.message, 1, true)
+      assert.matches("export-credentials --profile " .. profile, e.hint, 1, true)
     end
+    -- a role that is to be taken on with a key is not replaced by the key
+    help.write(".aws/config", "[default]\nrole_arn = x\nsource_profile = default\n")
+    assert.equal("ENOTSUP", find("s3://b").code)
   end)
 
   it_runs("for azure come from the environment", function()
@@ -409,7 +424,13 @@ auth:
     local env = { AZURE_STORAGE_ACCOUNT = "a", AZURE_STORAGE_KEY = secret }
     assert.same({ secret = 40 }, find("azure://a/c", env).account_key)
     assert.equal("ENOKEYS", find("azure://else/c", env).code)
-    assert.equal("ENOTSUP", find("azure://a/c", { AZURE_CLIENT_ID = "x" }).code)
+    -- what names an identity is asked when the key is needed first; what names it badly is refused
+    env = { AZURE_CLIENT_ID = "x", AZURE_TENANT_ID = "t", AZURE_CLIENT_SECRET = secret }
+    assert.equal("AZURE_CLIENT_SECRET", find("azure://a/c", env).source)
+    env.AZURE_CLIENT_SECRET, env.AZURE_CLIENT_CERTIFICATE_PATH = nil, "x"
+    assert.equal("ENOTSUP", find("azure://a/c", env).code)
+    env = { IDENTITY_ENDPOINT = "http://127.0.0.1:1", IMDS_ENDPOINT = "http://127.0.0.1:1" }
+    assert.equal("ENOTSUP", find("azure://a/c", env).code)
   end)
 
   it_runs("that a caller gives must be handles", function()
