@@ -159,6 +159,17 @@ This is not for questions about a workflow that ran: see pai osmo logs, or pai r
       default = "https://ifconfig.me/ip",
       doc = "Where one's own public address is asked for, on Azure.",
     },
+    registry = {
+      type = "string",
+      optional = true,
+      doc = "Origin that mirrors all image registries, if there is one.",
+    },
+    charts = { type = "string", optional = true, doc = "Origin of a mirror of NGC's charts." },
+    hf_endpoint = {
+      type = "string",
+      optional = true,
+      doc = "Origin of a mirror of Hugging Face.",
+    },
     config = { type = "path", optional = true, doc = "Inputs of single components, in YAML." },
   },
   needs = needs,

@@ -1,7 +1,7 @@
 -- The machine that deploys: Python and Ansible as Kubespray wants them, git, helm, and what is to
 -- be had from outside.
 local lock = require("cluster-onprem.lock")
-local registry = require("cluster-onprem.registry")
+local registry = require("pai.shared.registry")
 
 local M = {}
 

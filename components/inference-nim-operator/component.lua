@@ -1,4 +1,6 @@
 -- NVIDIA NIM Operator and the NIMs that a workload names, in a cluster of one's own.
+local entitlement = require("pai.shared.entitlement")
+
 return {
   api = 1,
   name = "inference-nim-operator",
@@ -23,6 +25,10 @@ qwen3-vl                       1      96Gi    100Gi    61 min    vlm, video, cha
 Secrets         NGC_API_KEY always; HF_TOKEN when an object of a named NIM refers to it. They become
                 nvcr-pull-secret (both namespaces), ngc-api-secret and hf-token-secret (osmo-nims),
                 and are made anew by each deploy whose key is another one.
+From outside    Before anything is done, in preflight and deploy: is the operator's chart there, may
+                this key pull each NIM's image, may HF_TOKEN download each model (its terms have to
+                be accepted by the token's account). registry=, charts= and hf_endpoint= are
+                mirrors; they are given the keys as well. skip_network=true leaves it out.
 Storage         A StorageClass for ReadWriteMany: the only default, or storage_class=NAME. A
                 node-local class is taken on a single node, refused on several.
 GPU fit         Each NIM's GPUs must be free on one node. Before there is a cluster gpu_nodes and
@@ -72,16 +78,20 @@ download Jobs are for 3.1.0.
       type = "secret",
       env = "NGC_API_KEY",
       optional = true,
-      hosts = { "@context" },
+      hosts = entitlement.hosts(entitlement.KEY_HOSTS, "@context"),
       doc = "Key of the NGC organisation.",
     },
     hf = {
       type = "secret",
       env = "HF_TOKEN",
       optional = true,
-      hosts = { "@context" },
+      hosts = { "@context", "@hf_endpoint" },
       doc = "Token of Hugging Face.",
     },
+    hf_endpoint = entitlement.HF_ENDPOINT,
+    skip_network = entitlement.INPUTS.skip_network,
+    registry = entitlement.INPUTS.registry,
+    charts = entitlement.INPUTS.charts,
     gpu_nodes = { type = "integer", min = 0, optional = true, doc = "GPU nodes there will be." },
     gpus_per_node = {
       type = "integer",
@@ -107,5 +117,8 @@ download Jobs are for 3.1.0.
       doc = "Taints that pods of NIMs tolerate, KEY=VALUE:NoSchedule.",
     },
   },
-  needs = { bins = { "helm" } },
+  needs = {
+    bins = { "helm" },
+    hosts = entitlement.hosts(entitlement.HOSTS, "@hf_endpoint"),
+  },
 }

@@ -1,5 +1,6 @@
 -- One NIM brought to where it should be: claim, download, service, and the mark that it was Ready.
 local catalog = require("inference-nim-operator.catalog")
+local entitlement = require("pai.shared.entitlement")
 local objects = require("inference-nim-operator.objects")
 
 local M = {}
@@ -15,6 +16,8 @@ local function options(inp)
   return {
     storage_class = inp.storage_class,
     tolerations = objects.tolerations(inp.tolerations),
+    -- Their own default is the same.
+    hf_endpoint = inp.hf_endpoint ~= entitlement.HF_ENDPOINT.default and inp.hf_endpoint or nil,
   }
 end
 

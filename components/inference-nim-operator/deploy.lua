@@ -1,6 +1,8 @@
 -- Operator, Secrets, then each NIM side by side until it answers.
 local catalog = require("inference-nim-operator.catalog")
 local converge = require("inference-nim-operator.converge")
+local entitled = require("inference-nim-operator.entitled")
+local entitlement = require("pai.shared.entitlement")
 local fit = require("inference-nim-operator.fit")
 local gate = require("inference-nim-operator.gate")
 local objects = require("inference-nim-operator.objects")
@@ -80,9 +82,10 @@ return {
         return checks
       end,
     },
+    entitled.step({ "fit" }),
     {
       name = "namespaces",
-      after = { "fit" },
+      after = { "entitlement" },
       timeout = "2m",
       done = function(ctx, inp)
         return #missing_namespaces(ctx.k8s(inp.context)) == 0 and {} or nil
@@ -129,7 +132,7 @@ return {
             context = at.context,
             kubeconfig = at.kubeconfig,
             namespace = at.namespace,
-            repo = catalog.LOCK.repo,
+            repo = entitlement.repo(inp, catalog.LOCK.repo),
             version = catalog.LOCK.operator,
             timeout = "5m",
             deadline = "10m",

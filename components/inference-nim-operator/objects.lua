@@ -75,6 +75,7 @@ local function download(name, entry, opts)
   local env = merged({
     HF_HOME = STORE .. "/huggingface",
     HF_HUB_ENABLE_HF_TRANSFER = "1",
+    HF_ENDPOINT = opts.hf_endpoint,
     HUB = catalog.LOCK.hub,
     REPOSITORY = entry.hf,
   }, entry.download_env)
@@ -122,7 +123,7 @@ local function amounts(entry)
   }
 end
 
-local function environment(entry)
+local function environment(entry, opts)
   local map, refs = merged({}, entry.env), {}
   if entry.hf then
     map.NIM_MODEL_PATH = "hf://" .. entry.hf
@@ -133,6 +134,7 @@ local function environment(entry)
     map.NIM_PROXY_CLIENT_MAX_BODY_SIZE = "500M"
   elseif entry.own then
     map.HF_HOME = STORE .. "/huggingface"
+    map.HF_ENDPOINT = opts.hf_endpoint
     refs.HF_TOKEN = "hf-token-secret"
   end
   if entry.ngc_env then
@@ -187,7 +189,7 @@ local function service(name, entry, opts)
     image = { repository = repository, tag = tag, pullPolicy = "IfNotPresent" },
     authSecret = "ngc-api-secret",
     replicas = 1,
-    env = environment(entry),
+    env = environment(entry, opts),
     expose = { service = { type = "ClusterIP", port = catalog.PORT } },
     resources = { requests = amounts(entry), limits = amounts(entry) },
     startupProbe = probe(entry.ready, entry),
@@ -218,7 +220,7 @@ end
 
 ---The objects of a NIM.
 ---@param name string
----@param opts { storage_class: string?, tolerations: table[]? }
+---@param opts { storage_class: string?, tolerations: table[]?, hf_endpoint: string? }
 ---@return nim.Objects
 function M.of(name, opts)
   local entry = catalog.NIMS[name]

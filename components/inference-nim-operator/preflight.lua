@@ -1,5 +1,6 @@
 -- Needs no cluster: keys, names, helm, and whether the GPUs that there will be are enough.
 local catalog = require("inference-nim-operator.catalog")
+local entitled = require("inference-nim-operator.entitled")
 local fit = require("inference-nim-operator.fit")
 local objects = require("inference-nim-operator.objects")
 local select = require("inference-nim-operator.select")
@@ -55,6 +56,7 @@ return {
         return checks
       end,
     },
+    entitled.step(),
   },
   examples = { "pai preflight inference-nim-operator nims=qwen25-14b,cosmos-transfer" },
 }

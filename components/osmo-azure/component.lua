@@ -1,4 +1,5 @@
 -- OSMO on the AKS of cluster-azure, with its managed database, cache and storage.
+local entitlement = require("pai.shared.entitlement")
 local osmo = require("pai.shared.osmo")
 
 return {
@@ -16,6 +17,9 @@ Target          dir names the state of cluster-azure; its outputs are read, the 
                 output that is missing is red.
 Needs           az, terraform, helm 3, NGC_API_KEY. kubectl and git are not used.
 Versions        One lock: lua/pai/osmo_deploy/lock.lua, with its date.
+From outside    preflight asks NGC for both charts, and each registry for a token and the manifest
+                of each image. registry=ORIGIN and charts=ORIGIN are mirrors of them (the NGC key
+                goes there too); skip_network=true leaves it all out.
 Storage         azure://ACCOUNT/osmo-workflows. A key that was rotated is renewed by deploy.
 Master key      Kept in the cluster (MEK). Before a new one is made, a Job counts the tables of the
                 database: with tables and no key deploy stops, and mek=FILE brings the old key back.
@@ -39,5 +43,9 @@ Value 1.0 too high for CPU       each task's osmo-ctrl takes 1 CPU; lower it in 
     dir = { type = "path", default = "infra/cluster-azure", doc = "State of cluster-azure." },
     kubeconfig = { type = "path", default = "~/.kube/config", doc = "Where that context is." },
   }),
-  needs = { bins = { "az", "terraform", "helm" }, clusters = { "@context" } },
+  needs = {
+    bins = { "az", "terraform", "helm" },
+    clusters = { "@context" },
+    hosts = entitlement.HOSTS,
+  },
 }

@@ -12,6 +12,10 @@ local function preflight_inputs(inp)
     ngc = inp.ngc,
     values = inp.values,
     mek = inp.mek,
+    gpu = inp.gpu,
+    charts = inp.charts,
+    registry = inp.registry,
+    skip_network = inp.skip_network,
   }
 end
 
@@ -33,7 +37,7 @@ return {
   summary = "Deploys OSMO on AKS, or brings a deployment up to the versions of the lock.",
   safety = "changes",
   inputs = { subscription = { type = "string", doc = "Id or name of the subscription." } },
-  needs = { hosts = { "@url" } },
+  needs = { hosts = { "@url", "github.com" } },
   locks = function(inp)
     return { "kube:" .. inp.context }
   end,

@@ -3,6 +3,8 @@ local checks_of = require("pai.shared.osmo_checks")
 local plan = require("osmo-azure.plan")
 
 local LOCK <const> = plan.LOCK
+-- postgres counts the tables of the managed database before a new master key is made.
+local charts, images = checks_of.outside({ "postgres", "hello" })
 
 local function outputs(ctx, inp)
   return {
@@ -52,5 +54,7 @@ return {
         return list
       end,
     },
+    charts,
+    images,
   },
 }

@@ -1,4 +1,5 @@
 -- OSMO, minimal, in a Kubernetes cluster that is there: its database, queue and storage run in it.
+local entitlement = require("pai.shared.entitlement")
 local osmo = require("pai.shared.osmo")
 
 return {
@@ -18,6 +19,9 @@ Who may         Whoever may create namespaces and ClusterRoles in the cluster.
 Versions        One lock: lua/pai/osmo_deploy/lock.lua, with its date.
 Needs           helm 3, NGC_API_KEY. Nothing is cloned; kubectl, git, jq and the osmo CLI are not
                 used.
+From outside    preflight asks NGC for both charts, and each registry for a token and the manifest
+                of each image. registry=ORIGIN and charts=ORIGIN are mirrors of them (the NGC key
+                goes there too); skip_network=true leaves it all out.
 Kept            Secrets and the master key (MEK) that are there stay on a re-run. A volume whose
                 password is gone, and a database whose MEK is gone, are refused by name.
 Secrets         Made in the cluster from handles. Helm values hold none. The MEK is in a ConfigMap,
@@ -46,5 +50,9 @@ Value 1.0 too high for CPU   each task's osmo-ctrl takes 1 CPU; lower it in valu
   inputs = osmo.inputs({
     kubeconfig = { type = "path", optional = true, doc = "Default: KUBECONFIG, ~/.kube/config." },
   }),
-  needs = { bins = { "helm", "microk8s" }, clusters = { "@context" } },
+  needs = {
+    bins = { "helm", "microk8s" },
+    clusters = { "@context" },
+    hosts = entitlement.HOSTS,
+  },
 }

@@ -1,5 +1,6 @@
 -- Each step asks first whether it is done, so that a second run changes nothing.
 local checks = require("pai.shared.osmo_checks")
+local entitlement = require("pai.shared.entitlement")
 local osmo = require("pai.shared.osmo")
 local plan = require("osmo-k8s.plan")
 
@@ -17,21 +18,30 @@ local function cluster(ctx, inp)
   list[#list + 1] = {
     name = "MinIO",
     expected = "one with its credentials, or none yet",
+    timeout = "90s",
     hint = "microk8s status; a MinIO of others needs the Secret minio-root with root-user and "
       .. "root-password",
     run = function()
       local whose, why = ctx.osmo_deploy.minio_whose(conf(ctx, inp))
-      return { state = whose and "ok" or "red", measured = WHOSE[whose] or why }
+      local found = { state = whose and "ok" or "red", measured = WHOSE[whose] or why }
+      local image = ctx.osmo_deploy.LOCK.images.minio
+      return whose == "install" and entitlement.also(found, entitlement.images(ctx, inp, { image }))
+        or found
     end,
   }
   list[#list + 1] = {
     name = "GPU Operator",
     expected = "there, or may be installed",
+    timeout = "90s",
     hint = "a handler can't be changed: pai deploy cluster-microk8s gpu=true makes it anew",
     run = function()
       local install, why = plan.gpu_operator(ctx, inp)
       local measured = install and "is to be installed" or why
-      return { state = install == nil and "red" or "ok", measured = measured }
+      local found = { state = install == nil and "red" or "ok", measured = measured }
+      local lock = ctx.osmo_deploy.LOCK.gpu_operator
+      local chart = { ["gpu-operator"] = lock.version }
+      return install and entitlement.also(found, entitlement.charts(ctx, inp, lock.repo, chart))
+        or found
     end,
   }
   return list
@@ -57,7 +67,7 @@ local GPU_OPERATOR <const> = {
         context = at.context,
         kubeconfig = at.kubeconfig,
         namespace = at.namespace,
-        repo = lock.repo,
+        repo = entitlement.repo(inp, lock.repo),
         version = lock.version,
         timeout = "10m",
       })
@@ -78,7 +88,7 @@ end
 return {
   summary = "Deploys OSMO, or brings a deployment up to the versions of the lock.",
   safety = "changes",
-  needs = { hosts = { "@url" } },
+  needs = { hosts = { "@url", "github.com" } },
   locks = function(inp)
     return { "kube:" .. inp.context }
   end,

@@ -1,6 +1,9 @@
 -- Nothing here asks the cluster: a preflight comes before it is made.
 local checks_of = require("pai.shared.osmo_checks")
 
+-- MinIO's own is asked for by deploy, where it is known whether one is to be installed.
+local charts, images = checks_of.outside({ "postgres", "redis", "mc", "hello" })
+
 local function microk8s(ctx)
   if not ctx.which("microk8s") then
     return { name = "microk8s version", state = "skipped", measured = "the cluster is not here" }
@@ -23,5 +26,7 @@ return {
         return list
       end,
     },
+    charts,
+    images,
   },
 }

@@ -1,3 +1,5 @@
+local entitlement = require("pai.shared.entitlement")
+
 -- What the components may need between them. A component is bound by its own needs as well, so that
 -- none of them gets more by being used here.
 return {
@@ -12,16 +14,19 @@ return {
     "sudo",
     "terraform",
   },
-  hosts = {
+  hosts = entitlement.hosts(
+    entitlement.HOSTS,
     "127.0.0.1",
     "*.services.ai.azure.com",
     "@endpoint",
+    "@hf_endpoint",
     "@ip_service",
     "@osmo",
     "@url",
     "api.nvcf.nvidia.com",
-    "*.services.ai.azure.com",
-  },
+    "github.com",
+    "huggingface.co"
+  ),
   writes = { "@dir", "@kubeconfig" },
   clusters = { "@context" },
   reads = {

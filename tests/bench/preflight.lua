@@ -18,6 +18,26 @@ local CLOUD_MS <const> = 700
 local CLOUD <const> = { az = true, ssh = true, osmo = true }
 local FUNCTION <const> = "00000000-1111-4222-8333-444444444444"
 
+-- A repository of charts with as many of them as NGC's have.
+local INDEX <const> = (function()
+  local lines = { "apiVersion: v1", "entries:" }
+  for i = 1, 60 do
+    lines[#lines + 1] = ("  chart-%d:"):format(i)
+    for version = 1, 20 do
+      lines[#lines + 1] = ("  - name: chart-%d\n    version: 1.%d.0"):format(i, version)
+      lines[#lines + 1] = "    created: 2026-08-21T10:00:00.123Z\n    digest: " .. ("0a"):rep(32)
+    end
+  end
+  for name, version in pairs({
+    service = "1.4.0",
+    ["backend-operator"] = "1.4.0",
+    ["k8s-nim-operator"] = "3.1.0",
+  }) do
+    lines[#lines + 1] = ("  %s:\n  - version: %s"):format(name, version)
+  end
+  return table.concat(lines, "\n") .. "\n"
+end)()
+
 local answers = {}
 
 -- Answers as specs tell them: those of a subscription without a cluster.
@@ -130,6 +150,8 @@ local function command(names, api)
     "nims=qwen25-14b",
     "functions=" .. FUNCTION,
     "api=" .. api,
+    "charts=" .. api,
+    "hf_endpoint=" .. api,
   }) do
     argv[#argv + 1] = given
   end
@@ -185,8 +207,11 @@ end
 task.run(function()
   local pace = 0
   local server = assert(serve.listen({
-    handler = function()
+    handler = function(req)
       task.sleep(pace)
+      if req.path:find("/index%.yaml$") then
+        return { body = INDEX }
+      end
       return {
         headers = { ["Content-Type"] = "application/json" },
         body = json.encode({ functions = { { id = FUNCTION, name = "f", status = "ACTIVE" } } }),

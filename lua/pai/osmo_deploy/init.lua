@@ -22,6 +22,7 @@ local M = {}
 ---@field values table? the user's own, over ours
 ---@field port integer? of this machine, that leads to the gateway
 ---@field mek_file string? with the master key of an earlier deployment
+---@field repo string? of the charts; default: that of the lock
 
 M.NAMESPACES = {
   service = "osmo-minimal",

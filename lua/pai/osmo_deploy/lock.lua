@@ -10,6 +10,20 @@ return {
   images = {
     registry = "nvcr.io/nvidia/osmo",
     tag = "6.4.0",
+    -- Those that the two charts and the workflows' pods name, all of one tag.
+    names = {
+      "agent",
+      "backend-listener",
+      "backend-worker",
+      "client",
+      "delayed-job-monitor",
+      "init-container",
+      "logger",
+      "router",
+      "service",
+      "web-ui",
+      "worker",
+    },
     postgres = "postgres:15.1",
     redis = "redis:7.0",
     minio = "quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z",

@@ -116,7 +116,7 @@ function M.add(deploy, kit)
     local release, place = RELEASES[which], kit.at(conf, conf.namespaces[which])
     ctx.tools.helm.unlock(release.name, place)
     local archive = ctx.tools.helm.pull(release.chart, {
-      repo = lock.charts.repo,
+      repo = conf.repo or lock.charts.repo,
       version = lock.charts[release.chart],
       into = ctx.fs.tempdir(),
       user = "$oauthtoken",

@@ -1,6 +1,8 @@
 -- What the components that deploy OSMO declare alike: inputs and the steps of deploy, verify and
 -- teardown. Where the cluster, its database and its storage come from is the component's own: it
 -- gives `conf`, which makes the configuration for ctx.osmo_deploy.
+local entitlement = require("pai.shared.entitlement")
+
 local M = {}
 
 ---@alias pai.shared.osmo.Conf fun(ctx: pai.ctx, inp: table, got: table?): pai.osmo_deploy.Conf
@@ -23,7 +25,7 @@ function M.inputs(more)
       type = "secret",
       env = "NGC_API_KEY",
       optional = true,
-      hosts = { "@context", "nvcr.io", "helm.ngc.nvidia.com" },
+      hosts = entitlement.hosts(entitlement.KEY_HOSTS, "@context"),
       bins = { "helm" },
       doc = "Organisation key of NGC, for images and charts.",
     },
@@ -41,8 +43,10 @@ function M.inputs(more)
       doc = "URL of the gateway; then no port-forward is started.",
     },
   }
-  for name, decl in pairs(more) do
-    inputs[name] = decl
+  for _, list in ipairs({ entitlement.INPUTS, more }) do
+    for name, decl in pairs(list) do
+      inputs[name] = decl
+    end
   end
   return inputs
 end
@@ -61,6 +65,7 @@ function M.conf(ctx, inp)
     values = inp.values and ctx.yaml.decode(ctx.read(inp.values)),
     port = inp.port,
     mek_file = inp.mek,
+    repo = entitlement.repo(inp, ctx.osmo_deploy.LOCK.charts.repo),
   }
 end
 

@@ -1,5 +1,7 @@
 -- The checks that the components which deploy OSMO have in common: of this machine, and of the
 -- cluster before anything is put into it.
+local entitlement = require("pai.shared.entitlement")
+
 local M = {}
 
 local function values_check(ctx, inp)
@@ -54,6 +56,58 @@ function M.machine(ctx, inp, component)
   }
 end
 
+-- OSMO's own images; a values file may name another registry or tag for all of them.
+local function own_images(ctx, inp)
+  local lock, global = ctx.osmo_deploy.LOCK.images, {}
+  if inp.values and ctx.fs.exists(inp.values) then
+    local ok, doc = pcall(ctx.yaml.decode, ctx.read(inp.values))
+    global = ok and type(doc) == "table" and type(doc.global) == "table" and doc.global or {}
+  end
+  local list = {}
+  for i, name in ipairs(lock.names) do
+    list[i] = ("%s/%s:%s"):format(
+      global.osmoImageLocation or lock.registry,
+      name,
+      global.osmoImageTag or lock.tag
+    )
+  end
+  return list
+end
+
+---The steps that ask whether charts and images can be had, side by side.
+---@param others string[] images by their names in the lock, beside OSMO's own
+---@return table own, table more
+function M.outside(others)
+  local own = {
+    name = "charts",
+    title = "OSMO's charts and images",
+    timeout = "3m",
+    checks = function(ctx, inp)
+      local charts = ctx.osmo_deploy.LOCK.charts
+      local list = entitlement.charts(ctx, inp, charts.repo, {
+        service = charts.service,
+        ["backend-operator"] = charts["backend-operator"],
+      })
+      local images = entitlement.images(ctx, inp, own_images(ctx, inp))
+      return table.move(images, 1, #images, #list + 1, list)
+    end,
+  }
+  local more = {
+    name = "images",
+    title = "Images of others",
+    timeout = "3m",
+    checks = function(ctx, inp)
+      local lock, images = ctx.osmo_deploy.LOCK.images, {}
+      for i, name in ipairs(others) do
+        images[i] = lock[name]
+      end
+      images[#images + 1] = inp.gpu and lock.cuda or nil
+      return entitlement.images(ctx, inp, images)
+    end,
+  }
+  return own, more
+end
+
 ---Checks of the cluster, before anything is put into it.
 ---@param ctx pai.ctx
 ---@param inp table
@@ -68,10 +122,15 @@ function M.cluster(ctx, inp, conf)
     {
       name = "scheduler",
       expected = "KAI, or none yet",
+      timeout = "90s",
       hint = "pass scheduler=existing if it serves podgroups, else remove what is left of it",
       run = function()
         local decision, why = ctx.osmo_deploy.scheduler(conf, inp.scheduler)
-        return { state = decision and "ok" or "red", measured = decision or why }
+        local found = { state = decision and "ok" or "red", measured = decision or why }
+        local chart = ctx.osmo_deploy.LOCK.kai.chart
+        return decision == "install"
+            and entitlement.also(found, entitlement.archive(ctx, inp, chart))
+          or found
       end,
     },
   }

@@ -102,6 +102,7 @@ function Bench:act(action, more)
       PATH = self.talk.path,
       HOME = self.bench.root,
       NGC_API_KEY = self.key,
+      PHYSICAL_AI_PREFLIGHT_SKIP_NETWORK = "1",
       HF_TOKEN = self.token,
     },
     timeout = "300s",

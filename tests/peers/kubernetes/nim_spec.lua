@@ -68,7 +68,13 @@ local function verify(name)
     "kubeconfig=" .. b.server.kubeconfig,
     "--json",
   }, {
-    env = { PATH = b.talk.path, HOME = b.bench.root, NGC_API_KEY = b.key, HF_TOKEN = b.token },
+    env = {
+      PATH = b.talk.path,
+      HOME = b.bench.root,
+      NGC_API_KEY = b.key,
+      HF_TOKEN = b.token,
+      PHYSICAL_AI_PREFLIGHT_SKIP_NETWORK = "1",
+    },
     timeout = "120s",
   })
   local checks = {}

@@ -133,6 +133,7 @@ function M.it(title, fn)
         HOME = bench.root,
         NGC_API_KEY = nim.key,
         HF_TOKEN = nim.token,
+        PHYSICAL_AI_PREFLIGHT_SKIP_NETWORK = "1",
         KUBECONFIG = false,
       }
       for k, v in pairs(more or {}) do

@@ -137,6 +137,7 @@ describe("osmo-azure", function()
 
   local function env(more)
     local all = { PATH = talk.path, HOME = bench.root, NGC_API_KEY = key }
+    all.PHYSICAL_AI_PREFLIGHT_SKIP_NETWORK = "1"
     for k, v in pairs(more or {}) do
       all[k] = v
     end

@@ -123,6 +123,7 @@ end
 
 function Osmo:env(more)
   local all = { PATH = self.talk.path, HOME = self.bench.root, NGC_API_KEY = self.key }
+  all.PHYSICAL_AI_PREFLIGHT_SKIP_NETWORK = "1"
   for k, v in pairs(more or {}) do
     all[k] = v
   end
