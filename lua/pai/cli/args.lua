@@ -207,6 +207,17 @@ function M.inputs(words, opts)
   return given, from_text
 end
 
+---The value of --port; 0, any free one, if it is not given. Raises EUSAGE.
+---@param opts table
+---@return integer
+function M.port(opts)
+  local n = math.tointeger(tonumber(opts.port or "0"))
+  if not n or n < 0 or n > 65535 then
+    err.raise("EUSAGE", ("--port must be 1 to 65535, not '%s'"):format(opts.port))
+  end
+  return n
+end
+
 ---Raises EUSAGE unless the number of positional arguments is right.
 ---@param args string[]
 ---@param min integer

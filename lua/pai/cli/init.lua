@@ -15,6 +15,7 @@ M.COMMANDS = {
   "verify",
   "teardown",
   "runs",
+  "ui",
   "osmo",
   "k8s",
   "engine",

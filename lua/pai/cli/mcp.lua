@@ -29,14 +29,6 @@ local M = {
   },
 }
 
-local function port_of(opts)
-  local n = math.tointeger(tonumber(opts.port or "0"))
-  if not n or n < 0 or n > 65535 then
-    err.raise("EUSAGE", ("--port must be 1 to 65535, not '%s'"):format(opts.port))
-  end
-  return n
-end
-
 local function token_of(source)
   if not source then
     return nil
@@ -91,7 +83,7 @@ function M.run(words, opts)
   if (opts.port or opts.token) and not opts.http then
     err.raise("EUSAGE", "--port and --token go with --http")
   end
-  local port, token, names = port_of(opts), token_of(opts.token), names_of(opts.recipes)
+  local port, token, names = args.port(opts), token_of(opts.token), names_of(opts.recipes)
   check_names(names or {})
   require("pai.secrets.known").open()
   local server = require("pai.mcp").new({

@@ -1,5 +1,5 @@
--- pai new: a recipe or a component to begin with, which lints, plans, runs and passes its test as it
--- stands.
+-- pai new: a recipe or a component to begin with, which lints, plans, runs and passes its test as
+-- it stands.
 local args = require("pai.cli.args")
 local err = require("pai.err")
 local fs = require("pai.fs")
@@ -145,9 +145,9 @@ return {
       name = "recipe",
       summary = "write recipes/NAME.lua and a test of it",
       usage = "NAME",
-      doc = "Writes a commented recipe with inputs, a gate and two steps, and a spec for `pai test`, "
-        .. "below ./recipes of the folder where you are. It lints, plans and runs as it stands. "
-        .. "Nothing is overwritten. The format is in docs/recipes.md.",
+      doc = "Writes a commented recipe with inputs, a gate and two steps, and a spec for "
+        .. "`pai test`, below ./recipes of the folder where you are. It lints, plans and runs as "
+        .. "it stands. Nothing is overwritten. The format is in docs/recipes.md.",
       examples = {
         { "pai new recipe clean-labels", "recipes/clean-labels.lua and its spec" },
         { "pai plan clean-labels", "what it would do" },

@@ -10,6 +10,7 @@ local lines = require("pai.cli.lines")
 local out = require("pai.out")
 local resume = require("pai.run.resume")
 local state = require("pai.state")
+local summary = require("pai.run.summary")
 local text = require("pai.text")
 
 local M = {
@@ -40,51 +41,6 @@ local function find(words)
   return id
 end
 
----A run in a few words.
----@param id string
----@return table summary
-local function summary(id)
-  local known, e = resume.state(id)
-  if not known then
-    return { run = id, status = "broken", reason = e.message, t = "" }
-  end
-  local held, owner = lease.is_held(state.run_dir(id) .. "/lease")
-  local status, reason = "killed", "the process ended without a last word"
-  if held then
-    status, reason = "running", ("pid %s on %s"):format(owner.pid, owner.host)
-  elseif known.ended then
-    status, reason = known.ended.status, known.ended.reason
-  end
-  return {
-    run = id,
-    recipe = known.start.recipe,
-    title = known.start.title,
-    status = status,
-    reason = reason,
-    t = known.start.t,
-    last = known.last,
-    ms = known.ended and known.ended.ms,
-    sessions = known.sessions,
-    media = known.media,
-  },
-    known
-end
-
----All runs, newest first.
----@return table[] summaries
-local function all()
-  local list = {}
-  for _, id in ipairs(fs.list(state.runs()) or {}) do
-    if state.is_id(id) then
-      list[#list + 1] = (summary(id))
-    end
-  end
-  table.sort(list, function(a, b)
-    return a.t > b.t
-  end)
-  return list
-end
-
 ---@param words string[]
 ---@param opts table
 ---@return integer exit code
@@ -94,7 +50,7 @@ function M.run(words, opts)
   if not limit or limit < 1 then
     err.raise("EUSAGE", "--limit must be a count of at least 1")
   end
-  local list = all()
+  local list = summary.all()
   list = table.move(list, 1, math.min(#list, limit), 1, {})
   if opts.json then
     out.stdout(json.encode({ runs = json.array(list) }) .. "\n")
@@ -113,7 +69,7 @@ end
 
 local function show(words, opts)
   local id = find(words)
-  local brief, known = summary(id)
+  local brief, known = summary.of(id)
   if not known then
     err.raise("EJOURNAL", brief.reason)
   end
@@ -278,7 +234,7 @@ end
 
 local function prune(words, opts)
   args.count(words, 0, 0, "")
-  return require("pai.run.prune").run(all(), opts)
+  return require("pai.run.prune").run(summary.all(), opts)
 end
 
 M.commands = {

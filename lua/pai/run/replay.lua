@@ -6,6 +6,7 @@ local M = {}
 ---@field done boolean
 ---@field result any
 ---@field skipped boolean
+---@field reason string? why it is left out
 ---@field green boolean? its gate; nil when it has none, or has not come to it
 ---@field attempts integer
 ---@field ms integer?
@@ -84,7 +85,8 @@ on["step.fail"] = function(state, e)
 end
 
 on["step.skip"] = function(state, e)
-  unit(state, e.step).skipped = true
+  local u = unit(state, e.step)
+  u.skipped, u.reason = true, e.reason
 end
 
 on["gate"] = function(state, e)
@@ -135,11 +137,10 @@ function M.word(u)
   return u.green and not u.started and "done" or "started"
 end
 
----Reads the state of a run.
----@param events table[]
+---The state of a run that nothing has happened to.
 ---@return pai.run.State
-function M.of(events)
-  local state = {
+function M.fresh()
+  return {
     units = {},
     order = {},
     files = {},
@@ -147,20 +148,28 @@ function M.of(events)
     media = require("pai.json").array({}),
     sessions = 0,
   }
-  for _, e in ipairs(events) do
-    local fn = on[e.event]
-    if fn then
-      fn(state, e)
-    end
-    state.last = e.t
-  end
-  return state
 end
 
----The state of a run that nothing has happened to.
+---Takes one event more.
+---@param state pai.run.State
+---@param e table
+function M.feed(state, e)
+  local fn = on[e.event]
+  if fn then
+    fn(state, e)
+  end
+  state.last = e.t
+end
+
+---Reads the state of a run.
+---@param events table[]
 ---@return pai.run.State
-function M.fresh()
-  return M.of({})
+function M.of(events)
+  local state = M.fresh()
+  for _, e in ipairs(events) do
+    M.feed(state, e)
+  end
+  return state
 end
 
 return M

@@ -396,6 +396,18 @@ describe("one secret", function()
       run({ "runs", "report", last_run() })
       run({ "runs", "prune" })
     end,
+    ui = function()
+      run({ "ui", "--json" }, function(proc)
+        local url = require("pai.json").decode((assert(proc:read_line("30s")))).url
+        local base, token = url:match("^(.-)/%?token=(%x+)$")
+        for _, path in ipairs({ "/api/runs", "/api/run?run=" .. last_run() }) do
+          local r = assert(require("pai.http").request({ url = base .. path, bearer = token }))
+          assert.is_nil(holds(r.body), "pai ui: " .. path)
+        end
+        look(proc.pid)
+        proc:kill("SIGINT")
+      end)
+    end,
     osmo = {
       { "osmo", "list" },
       { "osmo", "validate", "./shown" },
@@ -413,6 +425,7 @@ describe("one secret", function()
       { "lua", "script.lua", "thread" },
       { "lua", "script.lua", "value" },
     },
+    new = { { "new", "recipe", "fresh" }, { "new", "component", "fresh-box", "--json" } },
     lint = { { "lint", "./leaky.lua" }, { "lint", "./broken.lua" } },
     test = { { "test", "tests" } },
     doctor = { { "doctor" }, { "doctor", "--json" } },
