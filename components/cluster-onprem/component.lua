@@ -27,7 +27,14 @@ verify          The audit. Every row of the matrix, expected beside found; the s
                 through Kubernetes is named, and never green.
 verify --active Work of its own on the cluster: CUDA on each GPU node, a volume from worker to
                 worker, a Service with an address, bandwidth of the second interfaces. Every test
-                has a namespace pai-active-TEST, which goes whatever becomes of the test.
+                has a namespace pai-active-TEST, which goes whatever becomes of the test; after
+                a kill with pai resume, pai runs cancel or the next run.
+verify --drill  One drill a run, which asks first: drains a control plane (drill=control-plane),
+                deletes a driver pod (driver-pod), kills the speaker that announces an address
+                (speaker), looks whether the rest goes on, and leaves the cluster as found.
+Node failure    has no drill here: a node fails when its power or its network does, and pai reaches
+                neither. A stopped kubelet is none: etcd, the VIP and all containers go on without
+                it. Cut the power at the BMC by hand, look with pai verify, and power it on again.
 teardown        The releases in the reverse order. Longhorn and every volume only with volumes=true,
                 and not while a claim of yours uses one; Kubernetes itself (reset.yml wipes the
                 hosts) only with the context's name typed once more: reset=NAME.

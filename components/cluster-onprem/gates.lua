@@ -6,7 +6,11 @@ local M = {}
 local GPU <const> = "nvidia.com/gpu"
 local CONTROL_PLANE <const> = "node-role.kubernetes.io/control-plane"
 
-local function is(object, kind)
+---Whether a condition holds.
+---@param object table
+---@param kind string
+---@return boolean
+function M.is(object, kind)
   for _, c in ipairs(object.status and object.status.conditions or {}) do
     if c.type == kind then
       return c.status == "True"
@@ -27,7 +31,7 @@ function M.disks(k, inp)
   })
   local n = 0
   for _, one in ipairs(found or {}) do
-    n = n + (is(one, "Schedulable") and next(one.status.diskStatus or {}) and 1 or 0)
+    n = n + (M.is(one, "Schedulable") and next(one.status.diskStatus or {}) and 1 or 0)
   end
   return n >= inp.replicas, ("%d of %d Longhorn nodes have a disk"):format(n, inp.replicas)
 end

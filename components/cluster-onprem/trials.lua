@@ -20,14 +20,16 @@ local function side_by_side(ctx, list, fn)
   return ctx.all(work, { limit = 8 })
 end
 
----A CUDA kernel on each node with a GPU.
+---A CUDA kernel on nodes, or on each that has a GPU.
 ---@param ctx pai.ctx
 ---@param inp table
+---@param test string
+---@param only { name: string, gpus: integer, model: string? }[]?
 ---@return { checks: table[] }
-function M.gpu(ctx, inp)
-  return probe.within(ctx, inp, "gpu", function(k, namespace)
+function M.vectoradd(ctx, inp, test, only)
+  return probe.within(ctx, inp, test, function(k, namespace)
     local nodes = {}
-    for _, one in ipairs(workers(k)) do
+    for _, one in ipairs(only or workers(k)) do
       nodes[#nodes + 1] = one.gpus > 0 and one or nil
     end
     if #nodes == 0 then
@@ -52,6 +54,14 @@ function M.gpu(ctx, inp)
       )
     end)
   end)
+end
+
+---A CUDA kernel on each node with a GPU.
+---@param ctx pai.ctx
+---@param inp table
+---@return { checks: table[] }
+function M.gpu(ctx, inp)
+  return M.vectoradd(ctx, inp, "gpu")
 end
 
 -- On each worker in turn: what the workers before have written is there, and one more is written.

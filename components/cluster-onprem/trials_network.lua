@@ -64,7 +64,12 @@ local function service(inp, namespace)
   }
 end
 
-local function answers(ctx, inp, ip)
+---Whether an address answers from here; without lb_address= it is not asked.
+---@param ctx pai.ctx
+---@param inp table
+---@param ip string
+---@return table check
+function M.answers(ctx, inp, ip)
   local name, expected = "LoadBalancer from here", "answers"
   if not inp.lb_address then
     local said = "pass lb_address=ADDRESS of the range to ask it from here"
@@ -81,43 +86,54 @@ local function answers(ctx, inp, ip)
   return check(name, expected, ok, last, "ARP of the address: strictARP, the speaker on its node")
 end
 
+---Makes a Service with an address of MetalLB's, and a pod that answers.
+---@param ctx pai.ctx
+---@param inp table
+---@param k pai.ctx.k8s
+---@param namespace string
+---@return table[] checks
+---@return string? ip nil where it got none
+function M.serve(ctx, inp, k, namespace)
+  for _, one in ipairs(service(inp, namespace)) do
+    k:apply(one)
+  end
+  local ip
+  local ok, e = pcall(patience.wait, ctx, k, {
+    what = "an address for Service web",
+    namespace = namespace,
+    timeout = inp.timeout,
+    patience = inp.patience,
+    look = function()
+      local now = k:get("services", "web", { namespace = namespace })
+      local ingress = now.status and now.status.loadBalancer and now.status.loadBalancer.ingress
+      ip = ingress and ingress[1] and ingress[1].ip
+      local web = k:get("deployments", "web", { namespace = namespace })
+      local up = (web.status and web.status.availableReplicas or 0) > 0
+      return ip ~= nil and up, ip and "its pod is not available" or "it has no address"
+    end,
+  })
+  if not ok then
+    if type(e) == "table" and e.code == "ECANCELED" then
+      error(e, 0)
+    end
+    local said = type(e) == "table" and e.message or tostring(e)
+    local hint = "is the IPAddressPool used up?"
+    return { check("LoadBalancer", "an address and a pod", false, said, hint) }
+  end
+  local pool = in_pools(k, ip)
+  local measured = pool and ip .. " of " .. pool or ip
+  return { check("LoadBalancer address", "of a pool", pool ~= nil, measured) }, ip
+end
+
 ---A Service with an address of MetalLB's.
 ---@param ctx pai.ctx
 ---@param inp table
 ---@return { checks: table[] }
 function M.loadbalancer(ctx, inp)
   return probe.within(ctx, inp, "loadbalancer", function(k, namespace)
-    for _, one in ipairs(service(inp, namespace)) do
-      k:apply(one)
-    end
-    local ip
-    local ok, e = pcall(patience.wait, ctx, k, {
-      what = "an address for Service web",
-      namespace = namespace,
-      timeout = inp.timeout,
-      patience = inp.patience,
-      look = function()
-        local now = k:get("services", "web", { namespace = namespace })
-        local ingress = now.status and now.status.loadBalancer and now.status.loadBalancer.ingress
-        ip = ingress and ingress[1] and ingress[1].ip
-        local web = k:get("deployments", "web", { namespace = namespace })
-        local up = (web.status and web.status.availableReplicas or 0) > 0
-        return ip ~= nil and up, ip and "its pod is not available" or "it has no address"
-      end,
-    })
-    if not ok then
-      if type(e) == "table" and e.code == "ECANCELED" then
-        error(e, 0)
-      end
-      local said = type(e) == "table" and e.message or tostring(e)
-      local hint = "is the IPAddressPool used up?"
-      return { check("LoadBalancer", "an address and a pod", false, said, hint) }
-    end
-    local pool = in_pools(k, ip)
-    return {
-      check("LoadBalancer address", "of a pool", pool ~= nil, pool and ip .. " of " .. pool or ip),
-      answers(ctx, inp, ip),
-    }
+    local checks, ip = M.serve(ctx, inp, k, namespace)
+    checks[#checks + 1] = ip and M.answers(ctx, inp, ip) or nil
+    return checks
   end)
 end
 

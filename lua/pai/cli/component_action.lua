@@ -115,8 +115,11 @@ local COMMANDS <const> = {
   },
   verify = {
     how = function(action, words, opts)
-      if opts.active then
-        return M.act("active", words, opts)
+      if opts.active or opts.drill then
+        if opts.active and opts.drill then
+          err.raise("EUSAGE", "--active and --drill are two runs: one after the other")
+        end
+        return M.act(opts.drill and "drill" or "active", words, opts)
       end
       return M.look(action, words, opts)
     end,
@@ -124,9 +127,12 @@ local COMMANDS <const> = {
     doc = LOOKS
       .. " With --active the active tests of components that have some (pai show NAME) run in the "
       .. "place of the checks: they put work of their own on what was deployed and take it away "
-      .. "again. That is a run: it is journalled, can be cancelled, and goes on with `pai resume`.",
+      .. "again. That is a run: it is journalled, can be cancelled, and goes on with `pai resume`. "
+      .. "With --drill a drill of a component that has some (pai show NAME) takes a part of it "
+      .. "away and looks whether the rest goes on and all comes back: a run too, which asks first.",
     options = {
       { name = "active", doc = "run the active tests; the options below are theirs" },
+      { name = "drill", doc = "run a drill: take something away, see it come back; asks first" },
     },
     runs = true,
     two = "cluster-microk8s osmo-k8s context=microk8s",

@@ -111,13 +111,14 @@ end
 ---are answers (500 with the checks that failed), a refusal (401, 403) is not.
 ---@param self pai.k8s.Client
 ---@param path string
----@param opts { timeout: string? }?
+---@param opts { timeout: string?, once: boolean? }? once: a failure is not asked about again
 ---@return integer? status of HTTP
 ---@return string|pai.Error body or the error
 function M.raw(self, path, opts)
   local res, e = self.transport:send("GET", path, {
     accept = "*/*",
     timeout = opts and opts.timeout,
+    once = opts and opts.once,
   })
   if res then
     return res.status, res.body

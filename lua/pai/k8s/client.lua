@@ -41,6 +41,7 @@ local PARTS <const> = {
   version = "about",
   identity = "about",
   raw = "about",
+  evict = "evict",
 }
 
 for name, file in pairs(PARTS) do

@@ -26,6 +26,7 @@ Transport.__index = Transport
 ---@field timeout string|integer?
 ---@field on_data (fun(chunk: string): boolean?)?
 ---@field secret boolean? the answer is to be a handle
+---@field once boolean? no answer, or one that says too busy, is not asked for again
 
 local function copy_into(to, from)
   for key, value in pairs(from or {}) do
@@ -59,7 +60,7 @@ local function request_of(self, method, path, opts)
     on_data = opts.on_data,
     max_body = LIST_MAX,
     secret = opts.secret,
-    retries = method == "GET" and not opts.on_data and READ_RETRIES or 0,
+    retries = method == "GET" and not opts.on_data and not opts.once and READ_RETRIES or 0,
   }
   if credential.cert then
     request.tls.cert, request.tls.key = credential.cert, credential.key
@@ -98,7 +99,7 @@ function Transport:send(method, path, opts)
     if e.http == 401 and credential.forget and not renewed then
       renewed = true
       credential.forget()
-    elseif e.http == 429 and method ~= "GET" and tries < BUSY_TRIES then
+    elseif e.http == 429 and method ~= "GET" and not opts.once and tries < BUSY_TRIES then
       tries = tries + 1
       pause(e, tries)
     else

@@ -380,7 +380,8 @@ function M.add(server, opts)
   server:add_tool({
     name = "pai_load",
     title = "Load a group of tools",
-    description = "Adds the tools of a component: preflight, deploy, verify, active, teardown.",
+    description = "Adds the tools of a component: preflight, deploy, verify, active, drill, "
+      .. "teardown.",
     inputSchema = {
       type = "object",
       properties = { group = { type = "string", description = "Its name, from pai_recipes." } },

@@ -326,6 +326,13 @@ function ctx_k8s:delete(what, name, opts) end
 ---@return table object
 function ctx_k8s:wait(what, name, opts) end
 
+---Asks a pod to go, as a drain does; `budgets` of the error "TooManyRequests" says what holds it.
+---@param pod string
+---@param opts? { namespace?: string, uid?: string, accept?: string[] }
+---@return true?
+---@return pai.error? err
+function ctx_k8s:evict(pod, opts) end
+
 ---@param pod string
 ---@param argv string[]
 ---@param opts? pai.k8s.ExecOptions
@@ -353,9 +360,10 @@ function ctx_k8s:proxy(service, opts) end
 
 ---What the API server says at a path that holds no object: "/readyz?verbose".
 ---@param path string
+---@param opts? { timeout?: string, once?: boolean } once: a failure is not asked about again
 ---@return integer status of HTTP
 ---@return string body
-function ctx_k8s:raw(path) end
+function ctx_k8s:raw(path, opts) end
 
 ---What is wrong in a namespace, as checks for a gate.
 ---@param opts? { namespace?: string, labels?: string }

@@ -9,7 +9,7 @@ local text = require("pai.text")
 local M = {}
 
 ---Actions that a component folder may hold, in the order of their use.
-M.ACTIONS = { "preflight", "deploy", "verify", "active", "teardown" }
+M.ACTIONS = { "preflight", "deploy", "verify", "active", "drill", "teardown" }
 
 local function is_dir(path)
   local st = fs.stat(path)

@@ -22,7 +22,14 @@ local READS <const> = {
   raw = true,
 }
 
-local ACTS <const> = { create = true, apply = true, patch = true, delete = true, exec = true }
+local ACTS <const> = {
+  create = true,
+  apply = true,
+  patch = true,
+  delete = true,
+  evict = true,
+  exec = true,
+}
 
 -- Connects, and makes sure that it is the cluster planned for.
 local function open(env, context)

@@ -37,7 +37,7 @@ local KINDS <const> = {
 local Cluster = {}
 Cluster.__index = Cluster
 
-local function failure(code, reason, message)
+local function failure(code, reason, message, details)
   return {
     status = code,
     json = {
@@ -47,6 +47,7 @@ local function failure(code, reason, message)
       status = "Failure",
       reason = reason,
       message = message,
+      details = details,
       code = code,
     },
   }
@@ -215,6 +216,22 @@ function Cluster:get(path, req)
   }
 end
 
+-- policy/v1 Eviction; what a budget holds is for `refuse` to say.
+function Cluster:evict(pod, body)
+  local object = self.objects[pod]
+  local wanted = body.deleteOptions and body.deleteOptions.preconditions
+  if not object then
+    return failure(404, "NotFound", pod .. " not found")
+  elseif wanted and wanted.uid ~= object.metadata.uid then
+    return failure(409, "Conflict", "the UID in the precondition does not match")
+  end
+  self:drop(pod)
+  if self.on.Eviction then
+    self.on.Eviction(object, self)
+  end
+  return { status = 201, json = { kind = "Status", apiVersion = "v1", status = "Success" } }
+end
+
 function Cluster:write(req)
   local key = req.method .. " " .. req.path
   local body = req.body ~= "" and assert(json.decode(req.body)) or {}
@@ -228,11 +245,18 @@ function Cluster:write(req)
   if refused then
     return failure(table.unpack(refused))
   end
-  if req.method == "DELETE" then
+  local pod = path:match("^(.*/pods/[^/]+)/eviction$")
+  if pod then
+    return self:evict(pod, body)
+  elseif req.method == "DELETE" then
     if not self.objects[path] then
       return failure(404, "NotFound", path .. " not found")
     end
+    local object = self.objects[path]
     self:drop(path)
+    if self.on.Delete then
+      self.on.Delete(object, self)
+    end
     return { json = { kind = "Status", status = "Success" } }
   end
   if req.method == "POST" then

@@ -439,3 +439,55 @@ describe("delete", function()
     assert.equal("NotFound", e.reason)
   end)
 end)
+
+describe("what is asked once", function()
+  local EVICTION <const> = "POST /api/v1/namespaces/team/pods/web-x/eviction"
+  local NEEDS <const> = "The disruption budget web needs 2 healthy pods and has 2 currently"
+  local HELD <const> = shapes.status(
+    429,
+    "TooManyRequests",
+    "Cannot evict pod as it would violate the pod's disruption budget."
+  )
+  HELD.details = { causes = json.array({ { reason = "DisruptionBudget", message = NEEDS } }) }
+
+  api.it("is an eviction, which says what budget holds the pod", {
+    ["GET /api/v1"] = {
+      json = {
+        kind = "APIResourceList",
+        groupVersion = "v1",
+        resources = json.array({
+          { name = "pods", kind = "Pod", namespaced = true },
+          { name = "pods/eviction", kind = "Eviction", group = "policy", version = "v1beta1" },
+        }),
+      },
+    },
+    [EVICTION] = function(_, n)
+      return n == 1 and { status = 429, json = HELD }
+        or n == 2 and shapes.not_found
+        or { status = 201, json = { kind = "Status", status = "Success" } }
+    end,
+  }, function(a, c)
+    local opts = { namespace = "team", uid = "u-1" }
+    local gone, e = c:evict("web-x", opts)
+    assert.is_nil(gone)
+    assert.same({ "TooManyRequests", 1 }, { e.reason, a.count[EVICTION] })
+    assert.same({ { name = "web", message = NEEDS } }, e.budgets)
+    gone, e = c:evict("web-x", opts)
+    assert.is_nil(gone)
+    assert.same({ "NotFound" }, { e.reason, e.budgets })
+    assert.is_true(c:evict("web-x", opts))
+    assert.same({
+      apiVersion = "policy/v1beta1",
+      kind = "Eviction",
+      metadata = { name = "web-x", namespace = "team" },
+      deleteOptions = { preconditions = { uid = "u-1" } },
+    }, json.decode(a.seen[4].body))
+  end)
+
+  api.it("is a look at health, if told so", {
+    ["GET /readyz"] = { status = 503, body = "away" },
+  }, function(a, c)
+    assert.same({ 503, "away" }, { c:raw("/readyz", { once = true }) })
+    assert.equal(1, #a.seen)
+  end)
+end)
