@@ -1,7 +1,8 @@
 -- The resilience drills: pai verify --drill cluster-onprem. Each takes a part of the cluster away,
 -- looks what becomes of the rest, and leaves the cluster as it was found.
 local drain = require("cluster-onprem.drill_drain")
-local pods = require("cluster-onprem.drill_pods")
+local driver = require("cluster-onprem.drill_driver")
+local speaker = require("cluster-onprem.drill_speaker")
 
 local DRILLS <const> = {
   ["control-plane"] = {
@@ -12,15 +13,15 @@ local DRILLS <const> = {
   },
   ["driver-pod"] = {
     title = "Delete the driver pod of a GPU node",
-    look = pods.look_driver,
-    run = pods.driver,
-    undo = pods.clean_driver,
+    look = driver.look,
+    run = driver.run,
+    undo = driver.undo,
   },
   speaker = {
     title = "Kill the MetalLB speaker that announces an address",
-    look = pods.look_speakers,
-    run = pods.speaker,
-    undo = pods.clean_speaker,
+    look = speaker.look,
+    run = speaker.run,
+    undo = speaker.undo,
   },
 }
 

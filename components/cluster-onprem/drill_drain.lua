@@ -1,12 +1,12 @@
 -- The drill of a control plane: cordon, evict, look, uncordon. The node carries the id of the run
 -- that cordoned it, so that only that run's cordon is taken away, and nobody else's drill meets it.
+local evict = require("cluster-onprem.drill_evict")
 local node_state = require("cluster-onprem.state")
 local watch = require("cluster-onprem.drill_watch")
 
 local M = {}
 
 local CONTROL_PLANE <const> = "node-role.kubernetes.io/control-plane"
-local MIRROR <const> = "kubernetes.io/config.mirror"
 local MARK <const> = "pai/drill"
 -- Longer would outlast what ctx.finally leaves a clean-up.
 local UNDO_TIMEOUT <const> = "50s"
@@ -58,49 +58,6 @@ function M.undo(ctx, inp)
   uncordon_surely(ctx, ctx.k8s(inp.context), ctx.run_id)
 end
 
-local function owner_of(pod)
-  for _, ref in ipairs(pod.metadata.ownerReferences or {}) do
-    if ref.controller then
-      return ref.kind
-    end
-  end
-end
-
--- Pods that a drain evicts: neither static, nor a DaemonSet's, nor at their end.
-local function evictable(k, node)
-  local list = {}
-  for _, pod in ipairs(k:list("pods", { all = true, fields = "spec.nodeName=" .. node })) do
-    local phase = pod.status and pod.status.phase
-    local static = (pod.metadata.annotations or {})[MIRROR] or owner_of(pod) == "Node"
-    local kept = pod.spec.nodeName ~= node
-      or static
-      or owner_of(pod) == "DaemonSet"
-      or phase == "Succeeded"
-      or phase == "Failed"
-    list[#list + 1] = not kept and pod or nil
-  end
-  return list
-end
-
-local function title(pod)
-  return pod.metadata.namespace .. "/" .. pod.metadata.name
-end
-
--- Pods that would not come back, and pods that would come back empty.
-local function lossy(pods)
-  local bare, scratch = {}, {}
-  for _, pod in ipairs(pods) do
-    bare[#bare + 1] = not owner_of(pod) and title(pod) or nil
-    for _, volume in ipairs(pod.spec.volumes or {}) do
-      if volume.emptyDir then
-        scratch[#scratch + 1] = title(pod)
-        break
-      end
-    end
-  end
-  return bare, scratch
-end
-
 -- The control plane that is meant: by name, or the one that carries the VIP, or the first.
 local function choose(k, inp, nodes)
   local planes = {}
@@ -150,7 +107,7 @@ local function look_at(ctx, inp, k, nodes, chosen)
   local n, down = others_ready(nodes, chosen)
   local marks = foreign_marks(ctx, nodes)
   local cordoned = chosen.spec and chosen.spec.unschedulable and not mark_of(chosen)
-  local bare, scratch = lossy(evictable(k, name))
+  local bare, scratch = evict.lossy(evict.list(k, name))
   local ill = watch.volumes_that_are(k, { degraded = true, faulted = true })
   local status = k:raw("/readyz")
   local left = "pai runs cancel RUN, or pai resume RUN; take_over=true where that is not possible"
@@ -214,48 +171,6 @@ local function cordon(ctx, k, name)
     metadata = { annotations = { [MARK] = ctx.run_id } },
   })
   ctx.log(name .. " takes no more pods")
-end
-
--- Why a pod was not evicted: its budgets, by name.
-local function held(pod, e)
-  local parts = {}
-  for _, budget in ipairs(e.budgets or {}) do
-    local name = budget.name and pod.metadata.namespace .. "/" .. budget.name or "?"
-    parts[#parts + 1] = ("held by PodDisruptionBudget %s: %s"):format(name, budget.message)
-  end
-  return ("%s %s"):format(title(pod), #parts > 0 and table.concat(parts, "; ") or e.message)
-end
-
--- Evicts until no pod is left; what a budget holds is asked again until the time is over.
-local function evict_all(ctx, k, inp, name)
-  local evicted, asked, why = 0, {}, {}
-  local ok, seen = watch.wait(ctx, {
-    what = "the pods of " .. name .. " to go",
-    timeout = inp.budget_timeout,
-    look = function()
-      local left = evictable(k, name)
-      why = {}
-      for _, pod in ipairs(left) do
-        local uid = pod.metadata.uid
-        if pod.metadata.deletionTimestamp or asked[uid] then
-          why[#why + 1] = title(pod) .. " is ending"
-        else
-          local gone, e = k:evict(pod.metadata.name, {
-            namespace = pod.metadata.namespace,
-            uid = uid,
-            accept = { "TooManyRequests", "NotFound", "Conflict" },
-          })
-          asked[uid] = gone
-          evicted = evicted + (gone and 1 or 0)
-          why[#why + 1] = not gone and e.reason ~= "NotFound" and held(pod, e) or nil
-        end
-      end
-      return #left == 0, some(why, "all were asked to go")
-    end,
-  })
-  local hint = "a budget that allows no disruption holds every drain: more replicas, or a wider one"
-  local measured = ok and ("%d evicted"):format(evicted) or seen
-  return check("pods of " .. name, "evicted", ok, measured, hint)
 end
 
 -- While the node is empty: what has a replica there degrades, and nothing faults.
@@ -327,7 +242,7 @@ function M.run(ctx, inp, found)
       drain = function()
         local names = watch.attached_on(k, found.node)
         cordon(ctx, k, found.node)
-        local pods = evict_all(ctx, k, inp, found.node)
+        local pods = evict.all(ctx, k, inp, found.node)
         local list = { pods }
         list[2] = pods.state == "ok" and degraded(ctx, k, inp, names) or nil
         uncordon_surely(ctx, k, ctx.run_id)

@@ -1,5 +1,7 @@
 -- What a drill looks at beside what it takes away: the API server through the VIP, Longhorn's
 -- volumes, and the workloads. Fields: longhorn.io/v1beta2 Volume and Replica.
+local gates = require("cluster-onprem.gates")
+
 local M = {}
 
 local ABSENT <const> = { "NotFound", "NoKind" }
@@ -209,6 +211,30 @@ function M.workloads_back(ctx, k, inp, before)
   })
   local measured = ok and ("%d as before"):format(#before) or "not: " .. M.some(lacking, "none")
   return M.check("workloads", "whole again", ok, measured, "pai k8s diagnose --context CONTEXT")
+end
+
+---Pods of a namespace that a DaemonSet of such a name has made, by node.
+---@param k pai.ctx.k8s
+---@param namespace string
+---@param pattern string
+---@return table<string, table>
+function M.of_daemonset(k, namespace, pattern)
+  local by_node = {}
+  for _, pod in ipairs(k:list("pods", { namespace = namespace })) do
+    for _, ref in ipairs(pod.metadata.ownerReferences or {}) do
+      local mine = ref.kind == "DaemonSet" and ref.name:find(pattern)
+      if mine and pod.spec.nodeName and not pod.metadata.deletionTimestamp then
+        by_node[pod.spec.nodeName] = pod
+      end
+    end
+  end
+  return by_node
+end
+
+---@param pod table?
+---@return boolean
+function M.is_ready(pod)
+  return pod ~= nil and gates.is(pod, "Ready")
 end
 
 return M

@@ -141,11 +141,9 @@ local ENV <const> = { KUBECONFIG = false }
 local function argv(more)
   local list = { "verify", "--drill", "cluster-onprem", "--json", "--yes" }
   table.move(more or {}, 1, #(more or {}), #list + 1, list)
-  for _, word in ipairs({ "context=admin", "kubeconfig=" .. s.kubeconfig, "drill=control-plane" }) do
-    list[#list + 1] = word
-  end
-  list[#list + 1] = "node=cp2"
-  return list
+  local given = { "context=admin", "kubeconfig=" .. s.kubeconfig, "drill=control-plane" }
+  given[#given + 1] = "node=cp2"
+  return table.move(given, 1, #given, #list + 1, list)
 end
 
 local function drill(more)
