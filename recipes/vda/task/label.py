@@ -8,9 +8,8 @@ can be compared; with --labels transfer its labels become those of the scene.
 
 import argparse
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
 import tempfile
 
 import cv2
@@ -33,24 +32,37 @@ class Log:
             file.write(text + "\n")
 
 
-def start_reference(path, args, target):
-    command = [sys.executable, "-B", os.path.abspath(__file__), "--config", args.config,
-               "--video", path, "--find", target]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def finish_reference(child, target, log):
-    output, _ = child.communicate()
-    for line in output.splitlines():
-        log("source: " + line, "tracking")
-    if child.returncode != 0:
-        raise SystemExit("labelling the source failed (%d)" % child.returncode)
-    with open(target, encoding="utf-8") as file:
-        return json.load(file)
-
-
 def search(path, config, log):
     return dict(people.find(path, config["max_age"], config["unknown"], log), rate=config["rate"])
+
+
+def search_into(path, config, target, lines):
+    with open(lines, "w", encoding="utf-8") as file:
+        found = search(path, config, lambda text: print(text, file=file))
+    with open(target, "w", encoding="utf-8") as file:
+        json.dump(found, file)
+
+
+class Reference:
+    """Labels the source beside us. A fork: loading OpenCV anew takes longer than a short clip."""
+
+    def __init__(self, path, config, scratch):
+        self.target = os.path.join(scratch, "reference.json")
+        self.lines = os.path.join(scratch, "reference.log")
+        open(self.lines, "w", encoding="utf-8").close()  # there, whatever becomes of the child
+        self.child = multiprocessing.get_context("fork").Process(
+            target=search_into, args=(path, config, self.target, self.lines), daemon=True)
+        self.child.start()
+
+    def finish(self, log):
+        self.child.join()
+        with open(self.lines, encoding="utf-8") as file:
+            for line in file:
+                log("source: " + line.rstrip("\n"), "tracking")
+        if self.child.exitcode != 0:
+            raise SystemExit("labelling the source failed (%d)" % self.child.exitcode)
+        with open(self.target, encoding="utf-8") as file:
+            return json.load(file)
 
 
 def stages(config, found, args):
@@ -107,8 +119,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True, help="label.json of the run")
     parser.add_argument("--video", required=True, help="video, or a folder with one")
-    parser.add_argument("--out")
-    parser.add_argument("--find", help="only find people, and write them to this file")
+    parser.add_argument("--out", required=True)
     parser.add_argument("--reference", help="source of the video")
     parser.add_argument("--labels", choices=("detect", "transfer"), default="detect")
     parser.add_argument("--super-resolution", action="store_true")
@@ -117,22 +128,15 @@ def main():
         config = json.load(file)
     cv2.setNumThreads(1)  # two processes run side by side, and one thread gives the same hits
     source = os.path.abspath(augment.first_video(args.video))
-    if args.find:
-        with open(args.find, "w", encoding="utf-8") as file:
-            json.dump(search(source, config, print), file)
-        return
     log = Log(os.path.join(args.out, "logs"))
     log("labelling %s" % os.path.basename(source))
     with tempfile.TemporaryDirectory(prefix="pai-vda-") as scratch:
-        child, target = None, os.path.join(scratch, "reference.json")
+        other = None
         if args.reference:
-            child = start_reference(augment.first_video(args.reference), args, target)
-        try:
-            detected = search(source, config, lambda text: log(text, "tracking"))
-            reference = finish_reference(child, target, log) if child else None
-        finally:
-            if child and child.poll() is None:
-                child.kill()
+            path = augment.first_video(args.reference)
+            other = Reference(path, config, scratch)
+        detected = search(source, config, lambda text: log(text, "tracking"))
+        reference = other.finish(log) if other else None
     found = detected
     if args.labels == "transfer":
         if reference is None:

@@ -27,14 +27,31 @@ function M.run(argv, opts)
   return r
 end
 
----Runs a script of the tasks.
+local programs
+
+---Runs a Python program that uses OpenCV, which is loaded once for all of them.
+---@param argv string[] the program's path and its arguments
+---@return integer code
+---@return string said
+function M.program(argv)
+  if not programs then
+    local driver = fs.abspath(fs.cwd() .. "/tests/spec/recipes/vda_programs.py")
+    programs = assert(exec.start({ M.PYTHON, "-B", driver }, { stdin = "pipe", stderr = "stdout" }))
+  end
+  assert(programs:write(json.encode(json.array(argv)) .. "\n"))
+  local line = assert(programs:read_line("300s"))
+  local answer = assert(json.decode(line), line)
+  return answer.code, answer.said
+end
+
+---Runs a script of the tasks; fails with its messages.
 ---@param script string
 ---@param args string[]
----@return table result
 function M.python(script, args)
-  local argv = { M.PYTHON, "-B", M.TASK .. "/" .. script }
+  local argv = { M.TASK .. "/" .. script }
   table.move(args, 1, #args, #argv + 1, argv)
-  return M.run(argv)
+  local code, said = M.program(argv)
+  assert(code == 0, said)
 end
 
 ---Draws of a cookbook.
@@ -144,7 +161,8 @@ function M.street(path, opts)
   opts = opts or {}
   local w, h, n = opts.width or 256, opts.height or 192, opts.frames or 20
   local raw = path .. ".raw"
-  M.run({ M.PYTHON, "-B", STREET, raw, tostring(w), tostring(h), tostring(n) })
+  local code, said = M.program({ STREET, raw, tostring(w), tostring(h), tostring(n) })
+  assert(code == 0, said)
   local argv = { "ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24" }
   local function add(list)
     table.move(list, 1, #list, #argv + 1, argv)
@@ -199,11 +217,11 @@ end
 ---@param dir string work folder
 ---@param path string the clip
 ---@param drawn table<string, string>
----@param opts table? as of M.plan
+---@param opts table? as of M.plan, and `clip`: what M.describe says of it
 ---@return table metadata
 ---@return string result path
 function M.render(dir, path, drawn, opts)
-  local clip = assert(M.describe(path))
+  local clip = opts and opts.clip or assert(M.describe(path))
   M.plan(dir .. "/plan", clip, drawn, opts)
   M.python("augment.py", { "--plan", dir .. "/plan", "--video", path, "--out", dir .. "/out" })
   local metadata = assert(json.decode(assert(fs.read(dir .. "/out/metadata.json"))))
@@ -233,6 +251,41 @@ end
 ---@return any
 function M.read_json(path)
   return assert(json.decode(assert(fs.read(path))))
+end
+
+---Fails unless a label scene is all that one must be, whatever is in it; returns its objects.
+---@param scene string
+---@param stem string name of the video in it
+---@param width integer
+---@param height integer
+---@return table
+function M.check_scene(scene, stem, width, height)
+  local schema = require("vda.schema")
+  local function none(complaints)
+    assert(#complaints == 0, scene .. ": " .. table.concat(complaints, "\n"))
+  end
+  local function read(path)
+    return M.read_json(scene .. "/" .. path)
+  end
+  local instances = read("contextual/instances.json")
+  local context = { width = width, height = height, instances = instances.instances }
+  none(schema.check("instances", instances, context))
+  local objects = read("contextual/objects.json")
+  none(schema.check("objects", objects, context))
+  local about = read("contextual/video.json")
+  none(schema.check("video", about, context))
+  assert(about.video_id == stem, about.video_id)
+  none(schema.check_status(read("sidecars/pipeline_status.json")))
+  for _, path in ipairs({
+    ("raw/%s.mp4"):format(stem),
+    ("sidecars/%s_tracking.mp4"):format(stem),
+    "logs/pipeline.log",
+    "logs/tracking.log",
+    "config.yaml",
+  }) do
+    assert(fs.exists(scene .. "/" .. path), path .. " is missing in " .. scene)
+  end
+  return objects
 end
 
 return M
