@@ -1,6 +1,7 @@
 -- What `make run` does: the VDA demo on the real video, from start to evidence, and what a person
 -- gets to see of it.
 local support = dofile("tests/spec/demo/support.lua")
+local vda = dofile("tests/spec/recipes/vda_support.lua")
 local exec = require("pai.exec")
 local fs = require("pai.fs")
 local json = require("pai.json")
@@ -80,12 +81,20 @@ describe("the VDA demo", function()
 
   it("labels the augmented clip as it labels the original", function()
     local scene = fs.glob(run_dir .. "/outputs/pseudo_labeled_augmented/*")[1]
-    local transfer = assert(json.decode(assert(fs.read(scene .. "/sidecars/label_transfer.json"))))
+    local transfer = vda.read_json(scene .. "/sidecars/label_transfer.json")
     local agreement = transfer.agreement
     assert.are.equal(0.5, agreement.iou_threshold)
     assert.is_true(agreement.reference_boxes > FRAMES)
     assert.is_true(agreement.recall >= RECALL, "recall " .. agreement.recall)
     assert.is_true(agreement.precision >= PRECISION, "precision " .. agreement.precision)
+    -- The same from the scene's files.
+    local objects = vda.check_scene(scene, "augmented_video", 768, 576)
+    local source = fs.glob(run_dir .. "/outputs/pseudo_labeled/*")[1]
+    local reference = vda.check_scene(source, "vtest", 768, 576)
+    local found = require("vda.agree").compare(reference, objects)
+    assert.are.equal(agreement.recall, found.recall)
+    assert.are.equal(agreement.precision, found.precision)
+    assert.is_true(found.mean_iou >= 0.75, "IoU " .. found.mean_iou)
   end)
 
   it("writes the manifest that its metadata agree with", function()
