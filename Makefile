@@ -113,7 +113,8 @@ run: ## installs what is missing, builds, and runs the VDA demo on a real video
 
 .PHONY: test
 test: ## installs what is missing, builds, and runs all tests and lint
-	@vendor/install run build test
+	@vendor/install run build test \
+	  $$(! tests/peers/kubernetes/build --there >/dev/null || echo kubernetes)
 	@$(SUB) build units
 	@$(SUB) FLAVOUR=asan units
 	@tests/run

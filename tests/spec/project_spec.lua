@@ -196,6 +196,8 @@ describe("tests/lint", function()
   end)
 end)
 
+local PEER <const> = "tests/peers/kubernetes/client_spec.lua"
+
 describe("tests/run", function()
   before_each(fresh)
   after_each(clean)
@@ -234,6 +236,41 @@ describe("tests/run", function()
   it("counts a file that runs no test, or does not load, as a failure", function()
     assert.equal("0 passed, 1 failed", (drive("local x = 1")))
     assert.equal("0 passed, 1 failed", (drive("this is not Lua")))
+  end)
+
+  it("runs each file of the tree once, the longest first", function()
+    local function listed(cache)
+      local r = run({ "tests/run", "--list" }, { env = { XDG_CACHE_HOME = cache } })
+      assert.equal(0, r.code, r.stderr)
+      local order, at = {}, {}
+      for path in r.stdout:gmatch("%l+ ([^\n]+)\n") do
+        assert.is_nil(at[path], path .. " is there twice")
+        order[#order + 1] = path
+        at[path] = #order
+      end
+      return at, order
+    end
+    local at = listed(dir .. "/nothing")
+    for path in run({ "find", "tests/spec", "-name", "*_spec.lua" }).stdout:gmatch("[^\n]+") do
+      assert.is_truthy(at[path], path)
+    end
+    assert.is_truthy(at["tests/lint"])
+    assert.is_nil(at[PEER])
+    -- Those against a real kube-apiserver, where one was built.
+    for _, name in ipairs({ "kube-apiserver", "kube-controller-manager" }) do
+      put("cache/pai/kubernetes/bin/" .. name, "", "0755")
+    end
+    local with, order = listed(dir .. "/cache")
+    assert.is_truthy(with[PEER])
+    local seconds, before = {}, math.huge
+    for second, path in assert(fs.read("tests/durations")):gmatch("(%d+) ([^\n]+)\n") do
+      seconds[path] = tonumber(second)
+      assert.is_truthy(with[path], path .. " is listed in tests/durations and is not there")
+    end
+    for _, path in ipairs(order) do
+      assert.is_true((seconds[path] or 0) <= before, path)
+      before = seconds[path] or 0
+    end
   end)
 
   it("ends a file that takes too long", function()
