@@ -32,73 +32,106 @@ describe("the VDA run", function()
     return #pick(events, event, step)
   end
 
-  -- What must hold of a run that was killed during the step `killed` and went on.
-  local function check_whole(killed)
-    local events = bench:journal(ID)
-    assert.are.equal("green", ended(events).status)
-    for _, name in ipairs(support.steps(events)) do
-      local starts, ends = count(events, "step.start", name), count(events, "step.done", name)
-      assert.is_true(ends <= 1, name .. " was finished more than once")
-      assert.is_true(
-        starts == ends or (name == killed and starts == 2),
-        ("%s was started %d times"):format(name, starts)
-      )
-    end
-    local workflows = support.workflows(bench)
-    assert.are.equal(1, #workflows)
-    assert.are.equal("COMPLETED", workflows[1].status)
-    support.no_child_left(events)
-  end
-
-  local function resume()
-    local r = bench:pai({ "resume", "--json", ID }, { timeout = "120s" })
-    assert.are.equal(0, r.code, r.stderr .. r.stdout)
-  end
-
   local function run_argv()
     local argv = { "run", "--allow-dirty", "--json", "--run-id", ID }
     return table.move(ARGV, 1, #ARGV, #argv + 1, argv)
   end
 
-  local function renew()
+  local function resume_argv()
+    return { "resume", "--json", ID }
+  end
+
+  local function resume()
+    local r = bench:pai(resume_argv(), { timeout = "120s" })
+    assert.are.equal(0, r.code, r.stderr .. r.stdout)
+  end
+
+  -- A whole run, beside which a second one is tried. What it begins and ends, in order, is what
+  -- the others are killed at: a step that is added to the recipe is tested from its first day.
+  local whole
+  local function whole_run()
+    if whole then
+      return whole
+    end
+    local proc = bench:start(run_argv())
+    support.eventually(function()
+      return fs.exists(bench.state .. "/runs/" .. ID .. "/journal.jsonl")
+    end, "the first run")
+    local second = bench:pai(run_argv())
+    local r = assert(proc:wait("120s"))
+    assert.are.equal(0, r.code)
+    whole = { second = second, steps = {}, boundaries = {} }
+    for _, e in ipairs(bench:journal(ID)) do
+      if e.event == "step.start" or e.event == "step.done" or e.event == "gate" then
+        whole.boundaries[#whole.boundaries + 1] = { event = e.event, step = e.step }
+      end
+      if e.event == "step.start" then
+        whole.steps[#whole.steps + 1] = e.step
+      end
+    end
+    assert.is_true(#whole.boundaries >= 10 and #whole.steps >= 5)
     support.remove(bench)
     bench = support.new()
     support.video(bench.dir .. "/clip.mp4")
+    return whole
   end
 
-  -- Every line of a whole run's journal that begins or ends a step or a gate: a step that is added
-  -- to the recipe is tested from its first day.
-  local function boundaries()
-    local r = bench:pai(run_argv(), { timeout = "120s" })
-    assert.are.equal(0, r.code, r.stderr .. r.stdout)
-    local list, steps = {}, {}
-    for _, e in ipairs(bench:journal(ID)) do
-      if e.event == "step.start" or e.event == "step.done" or e.event == "gate" then
-        list[#list + 1] = { event = e.event, step = e.step }
-      end
-      if e.event == "step.start" then
-        steps[#steps + 1] = e.step
-      end
-    end
-    assert.is_true(#list >= 10 and #steps >= 5)
-    renew()
-    return list, steps
-  end
-
-  it("goes on after SIGKILL at every boundary between steps", function()
-    for _, at in ipairs((boundaries())) do
-      local name = at.event .. ":" .. at.step
-      local r = bench:pai(run_argv(), { env = { PAI_TEST_KILL = name }, timeout = "120s" })
-      assert.are.equal("SIGKILL", r.signal, name .. " " .. r.stderr)
-      resume()
-      check_whole(at.event == "step.start" and at.step or nil)
-      renew()
-    end
+  it("refuses a second run with the same id, naming the first", function()
+    local second = whole_run().second
+    assert.are.equal(4, second.code, second.stdout)
+    assert.is_truthy((second.stdout .. second.stderr):find(ID, 1, true))
   end)
 
+  -- One run, killed at its first boundary, then at the next one, and so on: each of them is where a
+  -- resume begins and where one is killed, and all that a step is told comes from the journal.
+  it("goes on after SIGKILL at every boundary between steps", function()
+    local argv, killed, submitted = run_argv(), {}, false
+    for _, at in ipairs(whole_run().boundaries) do
+      local name = at.event .. ":" .. at.step
+      local r = bench:pai(argv, { env = { PAI_TEST_KILL = name }, timeout = "120s" })
+      assert.are.equal("SIGKILL", r.signal, name .. " " .. r.stderr .. r.stdout)
+      argv = resume_argv()
+      if at.event == "step.start" then
+        killed[at.step] = true
+      end
+      submitted = submitted or name == "step.done:submit"
+      -- What must hold at any time: nothing begun or finished twice but what was just killed, one
+      -- workflow from the submit on, no child without its pai.
+      local events = bench:journal(ID)
+      assert.is_nil(ended(events), name)
+      assert.is_true(count(events, at.event, at.step) > 0, name)
+      for _, step in ipairs(support.steps(events)) do
+        local starts, ends = count(events, "step.start", step), count(events, "step.done", step)
+        local said = ("%s: %s was started %d times and finished %d times"):format(
+          name,
+          step,
+          starts,
+          ends
+        )
+        assert.is_true(ends <= 1 and starts <= (killed[step] and 2 or 1), said)
+      end
+      if submitted then
+        assert.are.equal(1, #support.workflows(bench), name)
+      end
+      support.no_child_left(events)
+    end
+    resume()
+    local events = bench:journal(ID)
+    assert.are.equal("green", ended(events).status)
+    for _, step in ipairs(support.steps(events)) do
+      local starts = count(events, "step.start", step)
+      assert.is_true(count(events, "step.done", step) <= 1, step .. " was finished more than once")
+      assert.are.equal(killed[step] and 2 or 0, starts, step)
+    end
+    local workflows = support.workflows(bench)
+    assert.are.equal(1, #workflows)
+    assert.are.equal("COMPLETED", workflows[1].status)
+    support.no_child_left(events)
+  end)
+
+  -- Each in a run of its own, which one resume takes to its end.
   it("goes on after SIGKILL in the middle of every step", function()
-    local _, steps = boundaries()
-    for _, name in ipairs(steps) do
+    for _, name in ipairs(whole_run().steps) do
       support.run_and_kill(bench, ARGV, ID, function(events)
         if count(events, "step.start", name) > 0 then
           task.sleep("30ms")
@@ -115,8 +148,13 @@ describe("the VDA run", function()
       for _, e in ipairs(pick(before, "step.done")) do
         assert.are.equal(1, count(events, "step.start", e.step), e.step .. " was repeated")
       end
-      assert.are.equal(1, #support.workflows(bench))
-      renew()
+      local workflows = support.workflows(bench)
+      assert.are.equal(1, #workflows)
+      assert.are.equal("COMPLETED", workflows[1].status)
+      support.no_child_left(events)
+      support.remove(bench)
+      bench = support.new()
+      support.video(bench.dir .. "/clip.mp4")
     end
   end)
 
@@ -170,18 +208,5 @@ describe("the VDA run", function()
     resume()
     events = bench:journal(ID)
     assert.are.equal("green", ended(events).status)
-  end)
-
-  it("refuses a second run with the same id, naming the first", function()
-    local argv = run_argv()
-    local proc = bench:start(argv)
-    support.eventually(function()
-      return fs.exists(bench.state .. "/runs/" .. ID .. "/journal.jsonl")
-    end, "the first run")
-    local second = bench:pai(argv)
-    assert.are.equal(4, second.code, second.stdout)
-    assert.is_truthy((second.stdout .. second.stderr):find(ID, 1, true))
-    local r = assert(proc:wait("120s"))
-    assert.are.equal(0, r.code)
   end)
 end)
