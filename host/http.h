@@ -69,6 +69,7 @@ typedef struct pai_http { // zero it first
   bool tls_error; // the peer's certificate was refused
   int status;
   pai_buf head; // the header lines of the last answer, each ending in \r\n
+  int head_lines;
   pai_buf body;
   char *url; // of the last hop, owned
   bool followed;
@@ -84,6 +85,9 @@ typedef struct pai_http { // zero it first
   bool delivered;
   bool no_body;
   bool head_whole; // the empty line after the headers has come
+  bool special;    // its handle has options that another request's may not have
+  bool reusable;   // it has none, and all went well
+  int sends;       // of this exchange
   const char *method;
   struct curl_slist *list;
   struct curl_slist dial;
@@ -117,14 +121,6 @@ void pai_http_stop(pai_http *h);
 void pai_http_cancel(pai_http *h);
 void pai_http_end(pai_http *h); // frees everything; stops it first; safe twice
 
-/* Parts of files (http_file.c). */
-
-// Opens body_file for this hop and tells libcurl to read from it.
-int pai_http_send_file(pai_http *h);
-// Opens the file of `into`; sets h->fd or h->err.
-int pai_http_open_into(pai_http *h);
-int pai_http_write_into(pai_http *h, const char *data, size_t len); // sets h->err
-void pai_http_close_files(pai_http *h);
 // Bytes of parts of files that requests have moved which have not ended yet.
 uint64_t pai_http_under_way(void);
 

@@ -1,5 +1,5 @@
-/* Bodies that are parts of files: sent from one, or written into one. See http.h. */
-#include "http.h"
+/* Bodies that are parts of files: sent from one, or written into one. See http_priv.h. */
+#include "http_priv.h"
 
 #include "fs.h"
 

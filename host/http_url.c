@@ -197,8 +197,13 @@ static int add_node(struct curl_slist ***tail, const pai_http_header *h) {
   return 0;
 }
 
+// Ours, at the end of a list that has none; never freed. As a line it costs libcurl less than as an
+// option.
+static char agent_text[] = "User-Agent: pai";
+static struct curl_slist agent_line = {.data = agent_text};
+
 void pai_http_free_list(struct curl_slist *list) {
-  while (list != NULL) {
+  while (list != NULL && list != &agent_line) {
     node *n = (node *)list;
     list = list->next;
     explicit_bzero(n->text, n->wipe);
@@ -222,15 +227,16 @@ int pai_http_make_list(const pai_http_options *o, bool own_origin, bool with_bod
     agent = agent || strcasecmp(h->name, "user-agent") == 0;
     rc = add_node(&tail, h);
   }
+  // What libcurl would add to a POST or to a body: that it is a form, and that it waits for a 100.
+  bool adds = with_body || (o->method != NULL && strcmp(o->method, "POST") == 0);
   static const pai_http_header no_type = {.name = "Content-Type", .prefix = ""};
   static const pai_http_header no_expect = {.name = "Expect", .prefix = ""};
-  static const pai_http_header our_agent = {"User-Agent", "", "pai", 3, false};
-  if (rc == 0 && !typed)
-    rc = add_node(&tail, &no_type); // libcurl would call it a form
-  if (rc == 0 && !agent)
-    rc = add_node(&tail, &our_agent);
-  if (rc == 0)
+  if (rc == 0 && adds && !typed)
+    rc = add_node(&tail, &no_type);
+  if (rc == 0 && adds)
     rc = add_node(&tail, &no_expect);
+  if (rc == 0 && !agent)
+    *tail = &agent_line;
   if (rc < 0) {
     pai_http_free_list(list);
     list = NULL;

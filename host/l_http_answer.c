@@ -5,13 +5,27 @@
 #include "l_util.h"
 #include "secret.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #define RESPONSE "pai.http.response"
 
+enum { NAME_USUAL = 64 };
+
 static bool is_blank(char c) {
   return c == ' ' || c == '\t';
+}
+
+// Pushes the name in small letters.
+static void push_name(lua_State *L, const char *name, size_t len) {
+  char small[NAME_USUAL];
+  luaL_Buffer b;
+  char *lower = len <= sizeof small ? small : luaL_buffinitsize(L, &b, len);
+  for (size_t i = 0; i < len; i++)
+    lower[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] | 0x20 : name[i]);
+  if (lower == small)
+    lua_pushlstring(L, small, len);
+  else
+    luaL_pushresultsize(&b, len);
 }
 
 // One header line without its end, into the table on top. A name that comes again is added to the
@@ -20,12 +34,7 @@ static void add_line(lua_State *L, const char *line, size_t len) {
   const char *colon = memchr(line, ':', len);
   if (colon == NULL)
     return;
-  luaL_Buffer name;
-  size_t name_len = (size_t)(colon - line);
-  char *lower = luaL_buffinitsize(L, &name, name_len);
-  for (size_t i = 0; i < name_len; i++)
-    lower[i] = (char)tolower((unsigned char)line[i]);
-  luaL_pushresultsize(&name, name_len);
+  push_name(L, line, (size_t)(colon - line));
   const char *from = colon + 1, *end = line + len;
   while (from < end && is_blank(*from))
     from++;
@@ -44,12 +53,9 @@ static void add_line(lua_State *L, const char *line, size_t len) {
   lua_rawset(L, -3);
 }
 
-static void push_headers(lua_State *L, const pai_buf *head) {
-  const char *p = head->data, *end = p + head->len;
-  int lines = 0;
-  for (const char *c = p; c < end; c++)
-    lines += *c == '\n';
-  lua_createtable(L, 0, lines);
+static void push_headers(lua_State *L, const pai_http *h) {
+  const char *p = h->head.data, *end = p + h->head.len;
+  lua_createtable(L, 0, h->head_lines);
   while (p < end) {
     const char *eol = memchr(p, '\n', (size_t)(end - p));
     size_t len = (size_t)((eol != NULL ? eol : end) - p);
@@ -64,7 +70,7 @@ static void push_headers(lua_State *L, const pai_buf *head) {
 static void set_answer(lua_State *L, const pai_http *h) {
   lua_pushinteger(L, h->status);
   lua_setfield(L, -2, "status");
-  push_headers(L, &h->head);
+  push_headers(L, h);
   lua_setfield(L, -2, "headers");
   if (pai_http_accepted(h) && h->o.body_wiped && !h->o.stream && h->o.output == NULL &&
       h->o.into == NULL) {

@@ -1,7 +1,6 @@
 /* What every binding shares. See l_util.h. */
 #include "l_util.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static int error_tostring(lua_State *L) {
@@ -37,30 +36,40 @@ int pai_l_raise(lua_State *L, const pai_error *err) {
   return lua_error(L);
 }
 
-void pai_l_check_options(lua_State *L, int idx, const char *const *names) {
+static int unknown_option(lua_State *L, const char *key, const char *const *names) {
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  for (const char *const *n = names; *n != NULL; n++) {
+    luaL_addstring(&b, n == names ? "" : ", ");
+    luaL_addstring(&b, *n);
+  }
+  luaL_pushresult(&b);
+  return luaL_error(L, "unknown option '%s' (known: %s)", key != NULL ? key : "?",
+                    lua_tostring(L, -1));
+}
+
+uint64_t pai_l_given_options(lua_State *L, int idx, const char *const *names) {
+  uint64_t given = 0;
   if (lua_isnoneornil(L, idx))
-    return;
+    return given;
   luaL_checktype(L, idx, LUA_TTABLE);
   idx = lua_absindex(L, idx);
-  lua_pushnil(L);
-  while (lua_next(L, idx) != 0) {
+  for (lua_pushnil(L); lua_next(L, idx) != 0;) {
     lua_pop(L, 1);
     const char *key = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
-    bool known = false;
-    for (const char *const *n = names; key != NULL && *n != NULL && !known; n++)
-      known = strcmp(*n, key) == 0;
-    if (!known) {
-      luaL_Buffer b;
-      luaL_buffinit(L, &b);
-      for (const char *const *n = names; *n != NULL; n++) {
-        luaL_addstring(&b, n == names ? "" : ", ");
-        luaL_addstring(&b, *n);
-      }
-      luaL_pushresult(&b);
-      luaL_error(L, "unknown option '%s' (known: %s)", key != NULL ? key : "?",
-                 lua_tostring(L, -1));
-    }
+    const char *const *n = names;
+    while (key != NULL && *n != NULL && strcmp(*n, key) != 0)
+      n++;
+    if (key == NULL || *n == NULL)
+      unknown_option(L, key, names);
+    if (n - names < 64)
+      given |= UINT64_C(1) << (n - names);
   }
+  return given;
+}
+
+void pai_l_check_options(lua_State *L, int idx, const char *const *names) {
+  (void)pai_l_given_options(L, idx, names);
 }
 
 // Pushes the field or nil. Returns its type.
@@ -125,38 +134,37 @@ int pai_parse_duration(const char *text, size_t len, int64_t *out_ms) {
   return PAI_E_PARSE;
 }
 
-// The duration on top of the stack; what names it in the message.
-static int64_t duration_at_top(lua_State *L, const char *what) {
+// The duration on top of the stack: that of option `name`, or of argument `arg`.
+static int64_t duration_at_top(lua_State *L, const char *name, int arg) {
   int64_t ms = 0;
+  size_t len;
+  const char *problem = "a duration such as \"30s\", \"10m\" or milliseconds";
   if (lua_type(L, -1) == LUA_TNUMBER) {
     int ok;
     ms = lua_tointegerx(L, -1, &ok);
-    if (!ok || ms < 0)
-      luaL_error(L, "%s must be a whole, positive number of milliseconds", what);
-    return ms;
+    if (ok && ms >= 0)
+      return ms;
+    problem = "a whole, positive number of milliseconds";
+  } else if (lua_type(L, -1) == LUA_TSTRING) {
+    const char *text = lua_tolstring(L, -1, &len);
+    if (pai_parse_duration(text, len, &ms) == 0)
+      return ms;
   }
-  size_t len;
-  const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
-  if (text == NULL || pai_parse_duration(text, len, &ms) < 0)
-    luaL_error(L, "%s must be a duration such as \"30s\", \"10m\" or milliseconds", what);
-  return ms;
+  if (name != NULL)
+    luaL_error(L, "option '%s' must be %s", name, problem);
+  return luaL_error(L, "argument %d must be %s", arg, problem);
 }
 
 int64_t pai_l_opt_duration(lua_State *L, int idx, const char *name, int64_t def_ms) {
-  if (get_field(L, idx, name) != LUA_TNIL) {
-    char what[64];
-    snprintf(what, sizeof what, "option '%s'", name);
-    def_ms = duration_at_top(L, what);
-  }
+  if (get_field(L, idx, name) != LUA_TNIL)
+    def_ms = duration_at_top(L, name, 0);
   lua_pop(L, 1);
   return def_ms;
 }
 
 int64_t pai_l_check_duration(lua_State *L, int arg) {
-  char what[32];
-  snprintf(what, sizeof what, "argument %d", arg);
   lua_pushvalue(L, arg);
-  int64_t ms = duration_at_top(L, what);
+  int64_t ms = duration_at_top(L, NULL, arg);
   lua_pop(L, 1);
   return ms;
 }

@@ -20,6 +20,8 @@ PAI_LJMP int pai_l_raise(lua_State *L, const pai_error *err);
 // Raises unless index idx is a table or none/nil whose string keys are all in names
 // (NULL-terminated). "unknown option 'x' (known: a, b)".
 PAI_LJMP void pai_l_check_options(lua_State *L, int idx, const char *const *names);
+// The same; returns 1 << i for each names[i], of 64 at most, that the table itself has.
+PAI_LJMP uint64_t pai_l_given_options(lua_State *L, int idx, const char *const *names);
 // Field `name` of the table at idx (none/nil table = default). Wrong types raise with the name.
 PAI_LJMP lua_Integer pai_l_opt_integer(lua_State *L, int idx, const char *name, lua_Integer def);
 PAI_LJMP bool pai_l_opt_bool(lua_State *L, int idx, const char *name, bool def);

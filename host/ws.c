@@ -1,8 +1,7 @@
 /* WebSocket connections. See ws.h.
  *
  * Each has a libcurl multi handle of its own, which it needs only until it is connected: from then
- * on the socket is watched here and libcurl does no more than encrypt. Nothing here calls libcurl
- * from inside one of libcurl's callbacks. */
+ * on the socket is watched here and libcurl does no more than encrypt. */
 #include "ws.h"
 
 #include "alloc.h"
@@ -11,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 
 enum {
@@ -19,141 +17,52 @@ enum {
   HEAD_MAX = 64 << 10 // bytes of the answer to the handshake
 };
 
-typedef struct sock {
-  pai_io io;
-  pai_ws *w;
-} sock;
-
 static void connected(pai_ws *w);
 
 static void release(pai_ws_conn *c) {
   pai_ws *w = (pai_ws *)c;
-  if (w->easy != NULL && w->multi != NULL)
-    curl_multi_remove_handle(w->multi, w->easy);
+  if (w->easy != NULL && w->multi.curl != NULL)
+    curl_multi_remove_handle(w->multi.curl, w->easy);
   curl_easy_cleanup(w->easy);
   w->easy = NULL;
-  if (w->multi != NULL)
-    curl_multi_cleanup(w->multi);
-  w->multi = NULL;
-  pai_timer_stop(&w->multi_timer);
+  pai_http_multi_close(&w->multi);
   pai_secret_buf_free(&w->request);
 }
 
-/* libcurl on the loop, while it connects. */
+/* libcurl, while it connects. */
 
-static void drain(pai_ws *w) {
-  int left;
-  for (CURLMsg *m; w->multi != NULL && (m = curl_multi_info_read(w->multi, &left)) != NULL;) {
-    if (m->msg != CURLMSG_DONE)
-      continue;
-    CURLcode code = m->data.result;
-    if (code == CURLE_OK) {
-      connected(w);
-      continue;
-    }
-    long os_error = 0;
-    curl_easy_getinfo(w->easy, CURLINFO_OS_ERRNO, &os_error);
-    w->os_error = (int)os_error;
-    w->tls_error = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
-                   code == CURLE_SSL_ISSUER_ERROR || code == CURLE_SSL_INVALIDCERTSTATUS;
-    pai_ws_abort(&w->conn, code == CURLE_OUT_OF_MEMORY ? PAI_E_NOMEM : PAI_E_NETWORK,
-                 w->reason[0] != '\0' ? w->reason : curl_easy_strerror(code));
+static void on_done(void *ud, CURL *easy, CURLcode code) {
+  pai_ws *w = ud;
+  if (code == CURLE_OK) {
+    connected(w);
+    return;
   }
+  long os_error = 0;
+  curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_error);
+  w->os_error = (int)os_error;
+  w->tls_error = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+                 code == CURLE_SSL_ISSUER_ERROR || code == CURLE_SSL_INVALIDCERTSTATUS;
+  pai_ws_abort(&w->conn, code == CURLE_OUT_OF_MEMORY ? PAI_E_NOMEM : PAI_E_NETWORK,
+               w->reason[0] != '\0' ? w->reason : curl_easy_strerror(code));
 }
 
-static void socket_ready(pai_io *io, uint32_t events) {
-  pai_ws *w = ((sock *)io)->w;
-  int flags = ((events & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
-              ((events & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0) |
-              ((events & (EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_ERR : 0);
-  int running;
-  curl_multi_socket_action(w->multi, io->fd, flags, &running);
-  drain(w);
-}
-
-// In a callback of libcurl: the connection is ended soon.
-static void fail_soon(pai_ws *w, const pai_error *err) {
+static void on_failed(void *ud, CURL *easy, const pai_error *err) {
+  (void)easy;
+  pai_ws *w = ud;
   pai_ws_set_error(&w->conn, err->code, err->message);
   pai_timer_start(&w->conn.deadline, 0, NULL);
 }
 
-static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *known) {
-  (void)easy;
-  pai_ws *w = ud;
-  sock *s = known;
-  pai_error err;
-  if (what == CURL_POLL_REMOVE) {
-    if (s != NULL)
-      pai_io_stop(&s->io);
-    pai_free(s);
-    return 0;
-  }
-  uint32_t events =
-      ((what & CURL_POLL_IN) != 0 ? EPOLLIN : 0u) | ((what & CURL_POLL_OUT) != 0 ? EPOLLOUT : 0u);
-  if (s != NULL) {
-    if (pai_io_change(&s->io, events, &err) < 0)
-      fail_soon(w, &err);
-    return 0;
-  }
-  s = pai_calloc(1, sizeof *s);
-  int rc = s == NULL ? pai_error_set(&err, PAI_E_NOMEM, "out of memory") : 0;
-  if (rc == 0) {
-    s->w = w;
-    s->io.fn = socket_ready;
-    rc = pai_io_start(&s->io, fd, events, &err);
-  }
-  if (rc == 0) {
-    curl_multi_assign(w->multi, fd, s);
-    return 0;
-  }
-  pai_free(s);
-  fail_soon(w, &err);
-  return 0;
-}
-
-static void multi_due(pai_timer *t) {
-  pai_ws *w = t->ud;
-  int running;
-  curl_multi_socket_action(w->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-  drain(w);
-}
-
-static int set_multi_timer(CURLM *m, long after_ms, void *ud) {
-  (void)m;
-  pai_ws *w = ud;
-  pai_error err;
-  if (after_ms < 0)
-    pai_timer_stop(&w->multi_timer);
-  else if (pai_timer_start(&w->multi_timer, after_ms, &err) < 0)
-    fail_soon(w, &err);
-  return 0;
-}
-
-static curl_socket_t open_socket(void *ud, curlsocktype purpose, struct curl_sockaddr *a) {
-  (void)ud, (void)purpose;
-  return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
-}
-
 static void set_options(pai_ws *w, bool loopback) {
   CURL *e = w->easy;
+  pai_http_multi_prepare(&w->multi, e);
   curl_easy_setopt(e, CURLOPT_URL, w->origin);
   curl_easy_setopt(e, CURLOPT_CONNECT_ONLY, 1L);
-  curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1); // also in TLS's ALPN
-  curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-  curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
   curl_easy_setopt(e, CURLOPT_ERRORBUFFER, w->reason);
   curl_easy_setopt(e, CURLOPT_HTTPPROXYTUNNEL, 1L);
   pai_http_tls_set(e, &w->o.tls, true, &w->dial);
-  if (w->o.unix_socket != NULL)
-    curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, w->o.unix_socket);
-  if (w->o.proxy != NULL) {
-    curl_easy_setopt(e, CURLOPT_PROXY, w->o.proxy);
-    curl_easy_setopt(e, CURLOPT_NOPROXY, "");
-  } else if (w->o.unix_socket != NULL || loopback) {
-    curl_easy_setopt(e, CURLOPT_PROXY, "");
-  }
+  pai_http_multi_route(e, w->o.unix_socket, w->o.proxy, loopback);
 }
 
 /* Bytes, once the connection stands. */
@@ -251,6 +160,7 @@ static void connected(pai_ws *w) {
     pai_ws_abort(&w->conn, PAI_E_NETWORK, "the connection is gone");
     return;
   }
+  pai_http_multi_leave(&w->multi, fd);
   w->conn.fd = fd;
   w->conn.io = (pai_io){.fn = shake, .ud = w};
   if (pai_ws_watch(&w->conn, EPOLLIN | EPOLLOUT, &err) < 0)
@@ -261,29 +171,24 @@ static void connected(pai_ws *w) {
 
 static int begin(pai_ws *w, pai_error *err) {
   bool loopback;
-  int rc = pai_loop_init(err);
-  rc = rc < 0 ? rc : pai_ws_shake_make(w, &loopback, err);
+  int rc = pai_ws_shake_make(w, &loopback, err);
   if (rc < 0)
     return rc;
   w->conn.peer = w->origin;
-  w->multi = curl_multi_init();
+  rc = pai_http_multi_open(&w->multi, err);
+  if (rc < 0)
+    return rc;
   w->easy = curl_easy_init();
-  if (w->multi == NULL || w->easy == NULL)
+  if (w->easy == NULL)
     return pai_error_set(err, PAI_E_NOMEM, "out of memory");
-  curl_multi_setopt(w->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
-  curl_multi_setopt(w->multi, CURLMOPT_SOCKETDATA, w);
-  curl_multi_setopt(w->multi, CURLMOPT_TIMERFUNCTION, set_multi_timer);
-  curl_multi_setopt(w->multi, CURLMOPT_TIMERDATA, w);
   set_options(w, loopback);
   rc = pai_timer_start(&w->conn.deadline, w->o.timeout_ms, err);
-  if (rc == 0 && curl_multi_add_handle(w->multi, w->easy) != CURLM_OK)
-    rc = pai_error_set(err, PAI_E_NOMEM, "out of memory");
-  return rc;
+  return rc < 0 ? rc : pai_http_multi_add(&w->multi, w->easy, err);
 }
 
 int pai_ws_start(pai_ws *w, const pai_ws_options *o, pai_error *err) {
   w->o = *o;
-  w->multi_timer = (pai_timer){.fn = multi_due, .ud = w};
+  w->multi = (pai_http_multi){.done = on_done, .failed = on_failed, .ud = w};
   pai_buf_init(&w->head, HEAD_MAX);
   pai_ws_conn_init(&w->conn, &carrier, o->max_message, o->ping_ms);
   if (o->unix_socket != NULL && strlen(o->unix_socket) >= sizeof((struct sockaddr_un *)0)->sun_path)

@@ -7,6 +7,7 @@
 
 #include "buf.h"
 #include "error.h"
+#include "http_multi.h"
 #include "http_tls.h"
 #include "secret.h"
 #include "ws_conn.h"
@@ -47,10 +48,9 @@ typedef struct pai_ws { // zero it first, then set conn.wake and conn.ud
   size_t head_end;
 
   // private
-  CURLM *multi;
+  pai_http_multi multi;
   CURL *easy;
   struct curl_slist dial;
-  pai_timer multi_timer;
   pai_secret_buf request;
   size_t sent; // of the request
   char accept[32];

@@ -87,8 +87,14 @@ static void lists(void) {
   CHECK(pai_http_make_list(&o, false, false, &list) == 0);
   CHECK(find(list, "Authorization") == NULL && find(list, "X-Empty") == NULL);
   CHECK(strcmp(find(list, "Accept"), "Accept: a/b") == 0);
-  CHECK(strcmp(find(list, "Content-Type"), "Content-Type:") == 0);
   CHECK(strcmp(find(list, "User-Agent"), "User-Agent: pai") == 0); // a secret stays at home
+  CHECK(find(list, "Content-Type") == NULL);                       // there is no body
+  CHECK(find(list, "Expect") == NULL);
+  pai_http_free_list(list);
+  o = (pai_http_options){.method = "POST"}; // libcurl would call it a form
+  CHECK(pai_http_make_list(&o, true, false, &list) == 0);
+  CHECK(strcmp(find(list, "Content-Type"), "Content-Type:") == 0);
+  CHECK(strcmp(find(list, "Expect"), "Expect:") == 0);
   pai_http_free_list(list);
   pai_http_free_list(NULL);
 }
