@@ -60,7 +60,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 UsePAM no
 StrictModes no
-SetEnv PATH=%s/node:/usr/local/bin:/usr/bin:/bin
+SetEnv PATH=%s/node:/usr/local/bin:/usr/bin:/bin HOME=%s/home
 ]]
 
 local CLIENT <const> = [[
@@ -81,6 +81,8 @@ Host *
 ---@return tests.onprem.Ssh
 function M.sshd(dir)
   assert(fs.mkdir(dir .. "/node", { parents = true }))
+  -- A home of its own: the shell of a session reads what is in it, and Ansible writes there.
+  assert(fs.mkdir(dir .. "/home"))
   local state = dir .. "/state"
   assert(fs.mkdir(state))
   for _, name in ipairs({ "host_key", "key" }) do
@@ -97,7 +99,7 @@ function M.sshd(dir)
   local self = { state = state, dir = dir, config = dir .. "/ssh_config" }
   for _ = 1, 20 do
     local port = math.random(20000, 29999)
-    assert(fs.write(dir .. "/sshd_config", CONFIG:format(port, dir, dir, dir, dir)))
+    assert(fs.write(dir .. "/sshd_config", CONFIG:format(port, dir, dir, dir, dir, dir)))
     local argv = { "/usr/sbin/sshd", "-D", "-f", dir .. "/sshd_config", "-E", dir .. "/log" }
     self.proc = assert(exec.start(argv, { accept = "any" }))
     for _ = 1, 200 do
