@@ -43,6 +43,11 @@ describe("pai run vda with bad input:", function()
     refused(1, { "empty%.mp4" }, { "video=empty.mp4" })
   end)
 
+  it("a video without a frame", function()
+    support.video(bench.dir .. "/none.avi", { "-c:v", "mpeg4", "-frames:v", "0" })
+    refused(1, { "none%.avi", "[Vv]ideo" }, { "video=none.avi" })
+  end)
+
   it("a file with sound only", function()
     assert(exec.run({
       "ffmpeg",
@@ -76,6 +81,28 @@ describe("pai run vda with bad input:", function()
     bench:write("taken", "a file\n")
     refused(1, { "taken" }, { "video=clip.mp4", "out=taken" })
     assert.are.equal("a file\n", fs.read(bench.dir .. "/taken"))
+  end)
+
+  it("an output folder that can't be written to", function()
+    support.video(bench.dir .. "/clip.mp4")
+    local out = bench.root .. "/fixed"
+    assert(fs.mkdir(out))
+    -- Root may write whatever a folder's mode says, but not to what is mounted for reading.
+    local root = assert(exec.run({ "id", "-u" })).stdout == "0\n"
+    if root and not exec.run({ "mount", "-t", "tmpfs", "-o", "ro,size=4k", "tmpfs", out }) then
+      pending("a small file system can't be mounted here")
+      return
+    end
+    assert(root or fs.chmod(out, "0555"))
+    local r = bench:pai({ "run", "--allow-dirty", "vda", "video=clip.mp4", "out=" .. out })
+    local listed = fs.list(out)
+    assert(not root or exec.run({ "umount", "-l", out }))
+    local said = r.stdout .. r.stderr
+    assert.are.equal(1, r.code, said)
+    assert.is_truthy(said:find(out, 1, true), said)
+    assert.is_truthy(said:find("writ", 1, true), said)
+    assert.are.same({}, listed)
+    assert.are.same({}, support.workflows(bench))
   end)
 
   it("ffmpeg missing", function()
