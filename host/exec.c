@@ -428,6 +428,7 @@ static int start(const pai_exec_spec *spec, ends *e, pid_t *pid, int *pidfd, boo
                           .envp = spec->envp,
                           .search = spec->search,
                           .cwd = spec->cwd,
+                          .mounts_of = spec->mounts_of,
                           .fds = {e->child[0], e->child[1], e->child[2]},
                           .detach = spec->detach,
                           .foreground = *foreground};

@@ -28,7 +28,8 @@ typedef struct pai_exec_spec { // everything borrowed during the call
   char *const *envp;
   const char *search;
   const char *cwd;
-  int std[3]; // PAI_EXEC_… or a descriptor
+  pid_t mounts_of; // as in spawn.h
+  int std[3];      // PAI_EXEC_… or a descriptor
   bool detach;
   bool raw;           // keep output unmasked
   bool lines;         // split output into lines, for pai_proc_line

@@ -410,11 +410,12 @@ static int l_proc_tostring(lua_State *L) {
 /* Starting. */
 
 static const char *const start_options[] = {
-    "cwd",  "env",     "inherit_env", "stdin",      "stdout", "stderr", "timeout", "grace",
-    "hold", "on_line", "on_output",   "max_output", "accept", "raw",    NULL};
+    "cwd",  "env",     "inherit_env", "stdin",      "stdout", "stderr", "timeout",   "grace",
+    "hold", "on_line", "on_output",   "max_output", "accept", "raw",    "mounts_of", NULL};
 static const char *const run_options[] = {
-    "cwd",  "env",     "inherit_env", "stdin",      "stdout", "stderr", "timeout",  "grace",
-    "hold", "on_line", "on_output",   "max_output", "accept", "raw",    "on_start", NULL};
+    "cwd",     "env",   "inherit_env", "stdin",     "stdout",    "stderr",
+    "timeout", "grace", "hold",        "on_line",   "on_output", "max_output",
+    "accept",  "raw",   "on_start",    "mounts_of", NULL};
 static const char *const detach_options[] = {"cwd",    "env",    "inherit_env", "stdin",
                                              "stdout", "stderr", NULL};
 

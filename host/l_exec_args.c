@@ -300,10 +300,14 @@ exec_args *pai_l_exec_args(lua_State *L, exec_kind kind, pai_error *err) {
   lua_Integer max = pai_l_opt_integer(L, 2, "max_output", MAX_OUTPUT);
   if (max < 0)
     luaL_error(L, "option 'max_output' must not be negative");
+  lua_Integer mounts_of = pai_l_opt_integer(L, 2, "mounts_of", 0);
+  if (mounts_of < 0 || mounts_of > INT32_MAX)
+    luaL_error(L, "option 'mounts_of' must be the number of a process");
   a->spec = (pai_exec_spec){.argv = a->argv,
                             .envp = a->envp,
                             .search = a->spec.search,
                             .cwd = pai_l_opt_string(L, 2, "cwd", NULL),
+                            .mounts_of = (pid_t)mounts_of,
                             .detach = kind == EXEC_DETACH,
                             .raw = pai_l_opt_bool(L, 2, "raw", false),
                             .text = true,

@@ -11,9 +11,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
+#include <linux/nsfs.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +27,7 @@ typedef struct child {
   const pai_spawn_spec *spec;
   pid_t parent;
   int guard;        // -1: none
+  int mounts[2];    // the user and the mount namespace to enter, or -1
   int errnum;       // written by the child
   const char *what; // likewise: what failed
 } child;
@@ -76,8 +80,17 @@ PAI_CHILD static int fail(child *c, const char *what) {
   return -1;
 }
 
+// Where the owner is our own user namespace it cannot be entered, and need not be.
+PAI_CHILD static int enter_mounts(child *c) {
+  if (setns(c->mounts[0], CLONE_NEWUSER) < 0 && errno != EINVAL)
+    return -1;
+  return setns(c->mounts[1], CLONE_NEWNS);
+}
+
 PAI_CHILD static int prepare(child *c) {
   const pai_spawn_spec *spec = c->spec;
+  if (c->mounts[1] >= 0 && enter_mounts(c) < 0) // first: it would undo what follows
+    return fail(c, "enter the mounts for");
   if (spec->detach) {
     if (setsid() < 0)
       return fail(c, "make a session for");
@@ -125,16 +138,41 @@ static int say_failure(const child *c, pai_error *err) {
   return pai_error_sys(err, c->errnum, "%s \"%s\"", c->what, name);
 }
 
+static void close_mounts(child *c) {
+  for (int i = 0; i < 2; i++)
+    if (c->mounts[i] >= 0)
+      close(c->mounts[i]);
+}
+
+static int open_mounts(child *c, pai_error *err) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)c->spec->mounts_of);
+  c->mounts[1] = open(path, O_RDONLY | O_CLOEXEC);
+  c->mounts[0] = c->mounts[1] >= 0 ? ioctl(c->mounts[1], NS_GET_USERNS) : -1;
+  if (c->mounts[0] >= 0)
+    return 0;
+  int errnum = errno;
+  close_mounts(c);
+  return pai_error_sys(err, errnum, "find the mounts of process %d", (int)c->spec->mounts_of);
+}
+
 int pai_spawn(const pai_spawn_spec *spec, pid_t *pid, int *pidfd, pai_error *err) {
-  child c = {.spec = spec, .guard = spec->detach ? -1 : pai_guard_fd(), .parent = getpid()};
+  child c = {.spec = spec,
+             .guard = spec->detach ? -1 : pai_guard_fd(),
+             .mounts = {-1, -1},
+             .parent = getpid()};
+  *pidfd = -1;
+  int rc = spec->mounts_of != 0 ? open_mounts(&c, err) : 0;
+  if (rc < 0)
+    return rc;
   sigset_t all, before;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, &before);
-  *pidfd = -1;
   *pid = clone(child_main, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &c,
                pidfd);
   int errnum = errno;
   sigprocmask(SIG_SETMASK, &before, NULL);
+  close_mounts(&c);
   if (*pid < 0)
     return pai_error_sys(err, errnum, "start \"%s\"", spec->argv[0]);
   if (c.errnum == 0)

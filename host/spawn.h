@@ -19,9 +19,11 @@ typedef struct pai_spawn_spec { // everything borrowed during the call
   const char *exe;              // runs this file in place of searching argv[0]; may be NULL
   const char *search;           // where to look for argv[0] if it has no slash, as in PATH
   const char *cwd;              // NULL: ours. A relative argv[0] with a slash is relative to it
-  int fds[3];                   // become 0, 1, 2; each is its own place or at least 3
-  bool detach;                  // a session of its own, and it outlives us
-  bool foreground;              // descriptor 0 is a terminal that the child's group is to own
+  pid_t mounts_of; // 0, or a process whose mount namespace the child enters, through the
+                   // user namespace that owns it
+  int fds[3];      // become 0, 1, 2; each is its own place or at least 3
+  bool detach;     // a session of its own, and it outlives us
+  bool foreground; // descriptor 0 is a terminal that the child's group is to own
 } pai_spawn_spec;
 
 // pid leads a process group of its own; *pidfd is owned by the caller. The child gets a SIGTERM if

@@ -44,6 +44,7 @@ local function submits(c)
 end
 
 -- The sandbox alone: what a task costs without an engine, as many side by side as there are cores.
+-- Each mounts all of its own, as the engine's first task does; those that follow find most of it.
 local function bare(cores)
   local dir = fs.tempdir({ prefix = "pai-bench-" })
   for _, path in ipairs({ "run/workspace", "output", "config" }) do

@@ -19,8 +19,8 @@ local DEFAULT_TIMEOUT <const> = 60 * 86400
 -- How often queue time-outs are looked at while something is queued.
 local QUEUE_CHECK <const> = "1s"
 
--- Groups looked at in one go; more are when all of these could start or wait for GPUs only.
-local CANDIDATES <const> = 8
+-- Groups read from the queue in one go; more are when all of these could start or wait for GPUs.
+local CANDIDATES <const> = 64
 
 ---@class pai.engine.Engine
 ---@field store pai.engine.Store
@@ -128,8 +128,9 @@ function Engine:commit(changes, also)
   self.last_activity = task.now()
 end
 
----Makes the scheduler look again.
+---Makes the scheduler look at the queue anew.
 function Engine:kick()
+  self.queue = nil
   self.wake:set()
 end
 
@@ -157,6 +158,7 @@ local function expire_queued(self)
           ("Task stayed in queue longer than the set limit of %gs."):format(limit)
         )
       )
+      self:kick()
     end
   end
 end
@@ -187,7 +189,7 @@ function Engine:release(run)
     for _, index in ipairs(held.gpus) do
       self.taken[index] = nil
     end
-    self:kick()
+    self.wake:set()
   end
 end
 
@@ -218,7 +220,7 @@ local function start_group(self, g, gpus)
     if not ok then
       give_up(self, row, fault)
     end
-    self:kick()
+    self.wake:set()
   end)
 end
 
@@ -237,26 +239,33 @@ function Engine:pass()
     expire_queued(self)
     self.queue_check = task.now() + 1000
   end
-  local skipped, starved = 0, false
+  -- What has been read stays in order until something comes or goes otherwise than by a start.
+  local queue = self.queue or { more = true }
+  self.queue = queue
+  local at, starved = 1, false
   while true do
-    local rows = self.store:rows(QUEUED, CANDIDATES, skipped)
-    for _, g in ipairs(rows) do
-      if not fits(self, g) then
-        preempt.make_room(self, g)
-        return true
+    local g = queue[at]
+    if not g then
+      local rows = queue.more and self.store:rows(QUEUED, CANDIDATES, #queue) or {}
+      queue.more = #rows == CANDIDATES
+      if #rows == 0 then
+        return at > 1
       end
+      table.move(rows, 1, #rows, #queue + 1, queue)
+    elseif not fits(self, g) then
+      preempt.make_room(self, g)
+      return true
+    else
       local gpus = not (starved and g.gpu > 0) and gpu.find(self.gpus, self.taken, g.gpu)
       if gpus then
+        table.remove(queue, at)
         start_group(self, g, gpus)
       else
         if not starved then
           preempt.make_room(self, g)
         end
-        starved, skipped = true, skipped + 1
+        starved, at = true, at + 1
       end
-    end
-    if #rows < CANDIDATES then
-      return skipped > 0
     end
   end
 end
@@ -311,6 +320,7 @@ function Engine:cancel(w, user, message, force)
       })
     elseif not status.finished(g.status) then
       self:commit(flow.stop(self.store, g, "FAILED_CANCELED", nil, why))
+      self:kick()
     end
   end
 end

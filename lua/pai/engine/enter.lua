@@ -43,8 +43,12 @@ local function sandbox_words(t, run)
   local kinds = { "mount", "pid", "ipc", "uts", not run.net and "net" or nil }
   local more = namespace.words(inner, kinds)
   table.move(more, 1, #more, #words + 1, words)
-  -- The first process of the sandbox lives in the user namespace that the command lives in.
+  -- The first process of the sandbox lives in the user namespace that the command lives in. Whoever
+  -- is not root has come there already where the sandbox has not made its terminals itself.
   more = { "nsenter", "--target", "1", "--user", "--preserve-credentials", "--" }
+  if t.session.based and not namespace.is_root() then
+    more = {}
+  end
   table.move({ "setpriv", "--no-new-privs" }, 1, 2, #more + 1, more)
   if namespace.is_root() then
     local drop = { "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all" }

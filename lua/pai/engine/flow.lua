@@ -16,7 +16,7 @@ end
 
 -- A workflow's status follows from its groups; its times from the first start and the last end.
 local function refresh_workflow(store, seq, now, changes)
-  local w = store:workflow_by_seq(seq)
+  local w = store:row("SELECT id, status FROM workflows WHERE seq = ?", seq)
   if status.finished(w.status) then
     return
   end

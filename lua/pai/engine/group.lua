@@ -109,6 +109,7 @@ function Run:place(t)
   t.gone = task.event()
   t.times = {}
   t.proc = nil
+  t.given = nil
   t.staged = nil
 end
 

@@ -1,4 +1,5 @@
 -- What is done for one task of a group: its log, its process or container, its outputs.
+local base = require("pai.engine.base")
 local checkpoint = require("pai.engine.checkpoint")
 local container = require("pai.engine.container")
 local data = require("pai.engine.data")
@@ -94,6 +95,25 @@ local function start_container(self, t, job)
   return container.start(pool, job, line_taker(self, t))
 end
 
+-- Raises.
+local function start_process(self, t, prepared)
+  local plan = sandbox.plan(t.kind, prepared)
+  t.session = { env = plan.env, cwd = plan.cwd, based = plan.mounts_of ~= nil }
+  local proc, e = exec.start(plan.argv, {
+    cwd = plan.cwd,
+    env = plan.env,
+    mounts_of = plan.mounts_of,
+    stdin = "null",
+    accept = "any",
+    max_output = KEPT_OUTPUT,
+    on_line = line_taker(self, t),
+  })
+  if not proc then
+    err.raise("ECOMMAND", e.message)
+  end
+  return proc
+end
+
 ---Starts the process or the container of a task. Raises.
 ---@param self pai.engine.Run
 ---@param t table
@@ -102,19 +122,14 @@ end
 function M.start(self, t, prepared)
   if t.kind == "container" then
     return start_container(self, t, prepared)
+  elseif t.kind == "bubblewrap" then
+    t.base = base.take(self.engine, prepared)
+    prepared.base = t.base
   end
-  local plan = sandbox.plan(t.kind, prepared)
-  t.session = { env = plan.env, cwd = plan.cwd }
-  local proc, e = exec.start(plan.argv, {
-    cwd = plan.cwd,
-    env = plan.env,
-    stdin = "null",
-    accept = "any",
-    max_output = KEPT_OUTPUT,
-    on_line = line_taker(self, t),
-  })
-  if not proc then
-    err.raise("ECOMMAND", e.message)
+  local ok, proc = pcall(start_process, self, t, prepared)
+  if not ok then
+    base.give(self.engine, t)
+    error(proc, 0)
   end
   return proc
 end
@@ -167,13 +182,15 @@ local function end_of_container(t)
 end
 
 ---Waits for the end of a process or container; a signal counts as a shell counts it.
+---@param self pai.engine.Run
 ---@param t table
 ---@return pai.engine.End
-function M.wait(t)
+function M.wait(self, t)
   if t.kind == "container" then
     return end_of_container(t)
   end
   local r, e = t.proc:wait()
+  base.give(self.engine, t)
   if not r and e.code ~= "EEXIT" then
     error(e, 0)
   end

@@ -171,7 +171,7 @@ local function command(self, t, prepared)
       -- The stop came while the process was being started, and did not see it.
       task.spawn(M.kill, self, t)
     end
-    local ending = job.wait(t)
+    local ending = job.wait(self, t)
     if t.kind == "plain" then
       -- What left the process group is no part of a namespace that would have ended with it.
       processes.reap("PAI_TASK_UUID=" .. t.row.uuid)
@@ -296,7 +296,9 @@ function M.run(self, t)
       message = "Fault of the engine: " .. e.message,
     })
   end
-  fs.remove(t.folder, { recursive = true })
+  if not t.given then
+    fs.remove(t.folder, { recursive = true })
+  end
 end
 
 return M

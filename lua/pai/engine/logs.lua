@@ -18,6 +18,8 @@ local CHUNK <const> = 64 * 1024
 local Logs = {}
 Logs.__index = Logs
 
+local last_second, last_text
+
 ---"2026/08/20 01:02:03 [task] text"
 ---@param seconds integer since 1970
 ---@param name string task
@@ -27,12 +29,10 @@ Logs.__index = Logs
 ---@return string without newline
 function M.line(seconds, name, retry, text, osmo)
   local who = retry > 0 and ("%s retry-%d"):format(name, retry) or name
-  return ("%s [%s]%s %s"):format(
-    os.date("!%Y/%m/%d %H:%M:%S", seconds),
-    who,
-    osmo and "[osmo]" or "",
-    text
-  )
+  if seconds ~= last_second then
+    last_second, last_text = seconds, os.date("!%Y/%m/%d %H:%M:%S", seconds)
+  end
+  return ("%s [%s]%s %s"):format(last_text, who, osmo and "[osmo]" or "", text)
 end
 
 ---A predicate for the lines of one task and retry.

@@ -2,46 +2,23 @@
 -- of its own for processes, a network of the daemon's for containers.
 local container = require("pai.engine.container")
 local err = require("pai.err")
-local exec = require("pai.exec")
-local processes = require("pai.engine.processes")
+local hold = require("pai.engine.hold")
 local sandbox = require("pai.engine.sandbox")
-local task = require("pai.task")
 
 local M = {}
 
 -- Starts what holds the network of a group: a loopback of its own that lasts as long as this
 -- process does. A process in it, and what ends it.
-local function hold()
-  local up = task.event()
+local function hold_network()
   local args = table.move(sandbox.ISOLATE, 1, #sandbox.ISOLATE, 1, {})
-  local words = { "--ro-bind", "/", "/", "--", "/bin/sh", "-c", "echo up; exec sleep infinity" }
-  table.move(words, 1, #words, #args + 1, args)
-  local proc, e = exec.start(args, {
-    stdin = "null",
-    accept = "any",
-    on_line = function()
-      up:set()
-    end,
-  })
-  if not proc then
+  table.move({ "--ro-bind", "/", "/" }, 1, 3, #args + 1, args)
+  local held, e = hold.start(args)
+  if e then
     error(e, 0)
-  end
-  -- Lines are given while somebody waits for the end.
-  local ended = task.spawn(function()
-    proc:wait()
-    up:set()
-  end)
-  local inner = up:wait("20s") and processes.inner_session(proc.pid)
-  if not inner then
-    proc:kill("KILL")
-    ended:wait()
+  elseif not held then
     err.raise("ESTART", "the network of the group could not be made")
   end
-  local function close()
-    proc:kill("KILL")
-    ended:wait()
-  end
-  return math.tointeger(tonumber(inner)), close
+  return held.pid, held.close
 end
 
 ---Makes the network of a group whose tasks name each other. Raises.
@@ -54,7 +31,7 @@ function M.open(self)
     container.make_network(self.pool, self.network, self.engine.paths.real_root)
     return
   end
-  self.net, self.close_net = hold()
+  self.net, self.close_net = hold_network()
   self.addresses = {}
   local lines = { "127.0.0.1 localhost" }
   for i, t in ipairs(self.tasks) do

@@ -72,6 +72,9 @@ local function value(v)
 end
 M.value = value
 
+-- The times of a task lie in one or two seconds mostly.
+local last_second, last_text
+
 ---A time as upstream writes it: naive UTC, up to six decimals.
 ---@param ms integer?
 ---@return any text or null
@@ -79,7 +82,11 @@ function M.time(ms)
   if not ms then
     return json.null
   end
-  local text = os.date("!%Y-%m-%dT%H:%M:%S", ms // 1000)
+  local second = ms // 1000
+  if second ~= last_second then
+    last_second, last_text = second, os.date("!%Y-%m-%dT%H:%M:%S", second)
+  end
+  local text = last_text
   return ms % 1000 == 0 and text or ("%s.%03d000"):format(text, ms % 1000)
 end
 

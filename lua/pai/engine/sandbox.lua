@@ -6,7 +6,7 @@ local exec = require("pai.exec")
 local fs = require("pai.fs")
 local gpu = require("pai.engine.gpu")
 local namespace = require("pai.engine.namespace")
-local task = require("pai.task")
+local root = require("pai.engine.root")
 
 local M = {}
 
@@ -20,16 +20,6 @@ local MAX_ENTRIES <const> = 600
 
 -- bubblewrap takes 9000 arguments.
 local MAX_ARGS <const> = 8900
-
--- Own mounts of the sandbox; everything else of the host's root is bound read-only. /run and /tmp
--- are private because a read-only mount does not keep a task from a socket that lies in it.
-local OWN <const> = { proc = true, dev = true, tmp = true, run = true, osmo = true, sys = true }
-
--- Of no use to a task. Each mount costs: the start of a task is mostly mounts.
-local LEFT_OUT <const> = { boot = true, ["lost+found"] = true }
-
--- What programs ask about processors; the rest of /sys is a dozen mounts more.
-local SYS <const> = "/sys/devices/system"
 
 -- Capabilities go last: as root they would let a task remount its read-only view.
 M.ISOLATE = {
@@ -46,44 +36,20 @@ M.ISOLATE = {
   "ALL",
 }
 
-local function extend(list, ...)
-  for _, value in ipairs({ ... }) do
-    list[#list + 1] = value
-  end
-end
+local extend = root.extend
+local OWN <const> = root.OWN
 
--- The root of the host does not change while tasks are started one after the other; to look at all
--- of it for each of them was a third of what a start cost.
-local ROOT_AGE <const> = 1000
-local root_binds
-
-local function bind_root(args)
-  if root_binds and task.now() - root_binds.at < ROOT_AGE then
-    table.move(root_binds, 1, #root_binds, #args + 1, args)
-    return
+---A sandbox that does nothing.
+---@param base integer? a process in the base that it begins in
+---@return {argv: string[], mounts_of: integer?}
+function M.trial(base)
+  local args = table.move(M.ISOLATE, 1, #M.ISOLATE, 1, {})
+  if base then
+    root.identity(args)
   end
-  local first = #args + 1
-  for _, name in ipairs(fs.list("/") or {}) do
-    local path = "/" .. name
-    if not OWN[name] and not LEFT_OUT[name] then
-      local target = fs.readlink(path)
-      local st = not target and fs.stat(path)
-      if target then
-        extend(args, "--symlink", target, path)
-      elseif st and st.type == "directory" then
-        local entries = fs.list(path)
-        if entries and #entries == 0 then
-          extend(args, "--dir", path)
-        else
-          extend(args, "--ro-bind-try", path, path)
-        end
-      end
-    end
-  end
-  extend(args, "--ro-bind-try", SYS, SYS)
-  extend(args, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp")
-  extend(args, "--tmpfs", "/run")
-  root_binds = table.move(args, first, #args, 1, { at = task.now() })
+  root.bind(args, base ~= nil)
+  extend(args, "--remount-ro", "/", "--", "/bin/sh", "-c", ":")
+  return { argv = args, mounts_of = base }
 end
 
 ---Finds out how tasks can run here.
@@ -92,10 +58,7 @@ function M.detect()
   if os.getenv("PAI_ENGINE_SANDBOX") == "plain" then
     return { kind = "plain", reason = "PAI_ENGINE_SANDBOX=plain" }
   end
-  local args = table.move(M.ISOLATE, 1, #M.ISOLATE, 1, {})
-  bind_root(args)
-  extend(args, "--remount-ro", "/", "--", "/bin/sh", "-c", ":")
-  local r, e = exec.run(args, { timeout = "20s", stdin = "null" })
+  local r, e = exec.run(M.trial().argv, { timeout = "20s", stdin = "null" })
   if r then
     return { kind = "bubblewrap" }
   end
@@ -224,6 +187,7 @@ M.leaked_names = leaked_names
 ---@field hide string[] folders of the host that no task may look into
 ---@field gpus integer[]? indices of the GPUs that it may use
 ---@field net integer? a process of the network that its group shares
+---@field base pai.engine.Base? mounts that stand ready for it
 
 local function environment(job, osmo)
   local env = {
@@ -278,10 +242,24 @@ local function check_command(job, env)
   err.raise("ECOMMAND", ("cannot run %s: not found in PATH (%s)"):format(program, env.PATH))
 end
 
+---Whether the sandbox of a task may begin in a base: all that it binds is in there.
+---@param job pai.engine.Job
+---@return boolean
+function M.fits_base(job)
+  local engine_root = job.hide[1] .. "/"
+  for _, input in ipairs(job.inputs) do
+    local source = input.source and (fs.realpath(input.source) or input.source)
+    if source and OWN[top(source)] and source:sub(1, #engine_root) ~= engine_root then
+      return false
+    end
+  end
+  return job.gpu == 0 and not job.net and #job.files == 0
+end
+
 ---The command line, environment and working directory for a task. Raises ECOMMAND or EFILES.
 ---@param kind "bubblewrap"|"plain"
 ---@param job pai.engine.Job
----@return {argv: string[], env: table<string, string>, cwd: string}
+---@return {argv: string[], env: table<string, string>, cwd: string, mounts_of: integer?}
 function M.plan(kind, job)
   if kind == "plain" then
     local env = environment(job, job.folder .. "/osmo")
@@ -304,7 +282,10 @@ function M.plan(kind, job)
   for _, name in ipairs(leaked_names(env)) do
     extend(args, "--unsetenv", name)
   end
-  bind_root(args)
+  if job.base then
+    root.identity(args)
+  end
+  root.bind(args, job.base ~= nil)
   if job.gpu > 0 then
     for _, path in ipairs(gpu.devices(job.gpus)) do
       extend(args, "--dev-bind-try", path, path)
@@ -341,7 +322,10 @@ function M.plan(kind, job)
   for _, dir in ipairs(dirs) do
     extend(args, "--remount-ro", dir)
   end
-  extend(args, "--remount-ro", "/", "--chdir", "/osmo/run/workspace")
+  if not job.base then
+    extend(args, "--remount-ro", "/")
+  end
+  extend(args, "--chdir", "/osmo/run/workspace")
   extend(args, "--hostname", job.name:gsub("_", "-"):sub(1, 63), "--")
   table.move(job.command, 1, #job.command, #args + 1, args)
   if #args > MAX_ARGS then
@@ -351,7 +335,8 @@ function M.plan(kind, job)
     local join = namespace.words(job.net, { "net" })
     args = table.move(args, 1, #args, #join + 1, join)
   end
-  return { argv = args, env = env, cwd = job.folder }
+  local mounts_of = job.base and job.base.held.pid
+  return { argv = args, env = env, cwd = job.folder, mounts_of = mounts_of }
 end
 
 return M

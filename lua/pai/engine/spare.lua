@@ -35,7 +35,7 @@ local function is_fresh(folder)
 end
 
 ---Keeps the folder of a sandboxed task that has ended, if the task left nothing in it. No process
----of the task may be alive.
+---of the task may be alive. Then `t.given` says that nothing is left to remove.
 ---@param engine pai.engine.Engine
 ---@param t table task of a group
 function M.give(engine, t)
@@ -57,6 +57,7 @@ function M.give(engine, t)
   local path = ("%s/%d"):format(dir, engine.spare_count)
   if fs.rename(t.folder, path) then
     table.insert(engine.spares, path)
+    t.given = true
   end
 end
 

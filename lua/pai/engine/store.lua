@@ -159,6 +159,22 @@ function Store:all_tasks(group)
   return self:rows("SELECT * FROM tasks WHERE grp = ? ORDER BY seq", group)
 end
 
+---The tasks of a workflow in the order of the spec.
+---@param workflow integer seq
+---@param all boolean? with the retries that were followed by another
+---@return table<integer, table[]> by the seq of their group
+function Store:tasks_by_group(workflow, all)
+  local out = {}
+  for _, t in ipairs(self:rows("SELECT * FROM tasks WHERE workflow = ? ORDER BY seq", workflow)) do
+    local list = out[t.grp] or {}
+    out[t.grp] = list
+    if all or t.status ~= "RESCHEDULED" then
+      list[#list + 1] = t
+    end
+  end
+  return out
+end
+
 ---@param id string
 ---@param name string
 ---@return table? row of the latest retry

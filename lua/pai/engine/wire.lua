@@ -62,6 +62,7 @@ end
 
 local function groups(engine, w, verbose)
   local rows, out = engine.store:groups(w.seq), {}
+  local tasks_of = engine.store:tasks_by_group(w.seq, verbose)
   local done, needs, downstream = {}, {}, {}
   for _, g in ipairs(rows) do
     done[g.name] = g.status == "COMPLETED"
@@ -82,7 +83,7 @@ local function groups(engine, w, verbose)
         remaining[#remaining + 1] = need
       end
     end
-    local list = verbose and engine.store:all_tasks(g.seq) or engine.store:tasks(g.seq)
+    local list = tasks_of[g.seq]
     table.sort(list, function(a, b)
       if a.name ~= b.name then
         return a.name < b.name

@@ -32,6 +32,8 @@ local Process = {}
 ---@field on_start? fun(pid: integer, start_time: integer) For `run` only.
 ---@field max_output? integer Bytes kept of each stream. Default 16 MiB.
 ---@field accept? integer[]|"any" Exit codes that are no error, default { 0 }.
+---@field mounts_of? integer A process in whose mount namespace the program runs: one of root's, or
+---whose user namespace is the caller's own. `cwd` and the program are looked for in there.
 ---@field raw? boolean Bytes as they are, unmasked: for binary data.
 
 ---@class pai.exec.file

@@ -42,6 +42,7 @@ describe("the engine of an ordinary user", function()
       PAI_STATE = dir .. "/state",
       HOME = dir .. "/home",
       PAI_ENGINE_POOLS = pools,
+      PAI_ENGINE_CORES = "8",
       OSMO_URL = false,
     }
     return exec.run(all, opts)
@@ -146,6 +147,27 @@ describe("the engine of an ordinary user", function()
     assert.truthy(out:find("CapEff:%s+0000000000000000"), out)
     assert.truthy(out:find("NoNewPrivs:%s+1"), out)
     assert.equal("HELLO", ask(id, "t", 7071, "hello"))
+  end)
+
+  it_runs("opens terminals also where mounts stood ready", function()
+    local script = "grep -c ' /proc ' /proc/self/mountinfo > n; echo up; sleep 600"
+    local tasks = {}
+    for i = 1, 3 do
+      tasks[i] = S.sh("t" .. i, script)
+    end
+    local id = submit({ name = "ready", tasks = tasks })
+    local counts = {}
+    for i = 1, 3 do
+      local entry = "id -u; cat n; tty; touch /etc/x; grep CapEff /proc/self/status"
+      local out = inside(id, "t" .. i, "while [ ! -s n ]; do sleep 0.1; done; " .. entry)
+      assert.truthy(out:find("^" .. (root and NOBODY or "%d+") .. "\r\n"), out)
+      assert.truthy(out:find("/dev/pts/0", 1, true), out)
+      assert.truthy(out:find("Read%-only file system"), out)
+      assert.truthy(out:find("CapEff:%s+0000000000000000"), out)
+      counts[i] = out:match("\n(%d+)\r")
+    end
+    -- Those that began right after the first.
+    assert.truthy(table.concat(counts):find("2"), table.concat(counts, " "))
   end)
 
   it_runs("opens those of groups that share a network", function()
