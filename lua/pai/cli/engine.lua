@@ -158,9 +158,9 @@ end
 
 return {
   name = "engine",
-  summary = "the embedded engine: start, stop, status",
-  usage = "start|stop|status|serve",
-  commands = { start, stop, status, serve },
+  summary = "the embedded engine: start, stop, status, roots",
+  usage = "start|stop|status|serve|roots",
+  commands = { start, stop, status, serve, (require("pai.cli.engine_roots")) },
   examples = {
     { "pai engine status", "is one running, and in which sandbox" },
     { "pai engine stop", "end it" },

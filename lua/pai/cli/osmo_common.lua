@@ -361,6 +361,9 @@ function M.print_query(q)
   if #rows > 1 then
     out.stdout("\n", text.columns(rows))
   end
+  for _, warning in ipairs(q.warnings or {}) do
+    reasons[#reasons + 1] = ("warning: %s\n"):format(text.one_line(warning))
+  end
   if #reasons > 0 then
     out.stdout("\n", table.concat(reasons))
   end

@@ -277,6 +277,23 @@ local function last_lines(q)
   return last ~= 0 and last or nil
 end
 
+-- What the log of a run says that was refused: it never ran, but whoever looks for the reason looks
+-- there.
+local function refused(w, filter, last)
+  local lines = {}
+  for line in ((w.failure_message or "") .. "\n"):gmatch("([^\n]+)\n") do
+    line = ("%s [osmo] %s\n"):format(os.date("!%Y/%m/%d %H:%M:%S", w.end_time // 1000), line)
+    if not filter or filter(line) then
+      lines[#lines + 1] = line
+    end
+  end
+  local first = last and math.max(1, #lines - last + 1) or 1
+  return {
+    headers = { ["content-type"] = "text/plain; charset=utf-8" },
+    body = table.concat(lines, "", first),
+  }
+end
+
 ---GET /api/workflow/{id}/logs
 ---@param engine pai.engine.Engine
 ---@param req table
@@ -292,6 +309,9 @@ function M.logs(engine, req, id)
   if name and name ~= "" then
     local t = find.task(engine, id, name)
     filter = both(logs.of_task(name, retry or t.retry_id), filter)
+  end
+  if w.status == "FAILED_SUBMISSION" then
+    return refused(w, filter, last)
   end
   return stream(engine, req, w, "log", { filter = filter, last = last, finished = one_pass(q) })
 end

@@ -237,6 +237,25 @@ local function add_roots(engine, req)
   return get_roots(engine)
 end
 
+-- Takes the roots away that are named, all or none. A task that begins later and wants one fails.
+local function remove_roots(engine, req)
+  local q = reply.query(req.query)
+  local named, known = q:list("root"), {}
+  q:check()
+  for _, root in ipairs(engine:roots()) do
+    known[root] = true
+  end
+  for _, root in ipairs(named) do
+    if not known[root] then
+      reply.fail("USAGE", ("%s is none of the roots"):format(root))
+    end
+  end
+  for _, root in ipairs(named) do
+    engine.store:remove_root(root)
+  end
+  return get_roots(engine)
+end
+
 -- Only a caller on the unix socket, or one that the kernel says is the same user, gets here.
 local ROUTES <const> = {
   {
@@ -295,6 +314,7 @@ local ROUTES <const> = {
   { "POST", "/api/pai/stop", pai_stop },
   { "GET", "/api/pai/roots", get_roots },
   { "POST", "/api/pai/roots", add_roots },
+  { "DELETE", "/api/pai/roots", remove_roots },
 }
 
 local compiled = {}

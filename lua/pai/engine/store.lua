@@ -214,6 +214,14 @@ function Store:add_roots(paths)
   end)
 end
 
+---@param path string
+---@return boolean removed false: it was none
+function Store:remove_root(path)
+  return self:transaction("roots", function()
+    return self:run("DELETE FROM roots WHERE path = ?", path).changes > 0
+  end)
+end
+
 ---Inserts a workflow with its groups and tasks; the caller holds the transaction.
 ---@param w table columns of workflows, and the request that it was made with
 ---@param groups table[] columns of groups, each with tasks

@@ -4,6 +4,7 @@ local apps = require("pai.engine.apps")
 local body_of = require("pai.engine.body")
 local fs = require("pai.fs")
 local json = require("pai.json")
+local mask = require("pai.mask")
 local plan = require("pai.engine.plan")
 local reply = require("pai.engine.reply")
 local spec = require("pai.osmo.spec")
@@ -40,7 +41,7 @@ local function insert_failed(engine, ctx, name, message)
       status = "FAILED_SUBMISSION",
       submit_time = now,
       end_time = now,
-      failure_message = message,
+      failure_message = mask.text(message),
       parent_name = ctx.parent and ctx.parent.name,
       parent_number = ctx.parent and ctx.parent.number,
       labels = ctx.known_labels,

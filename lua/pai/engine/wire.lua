@@ -117,6 +117,16 @@ local function spans(engine, w, now)
   return queued, w.start_time and reply.seconds(w.start_time, w.end_time or now) or json.null
 end
 
+-- A run that was refused has no group that could say why, and the contract gives the run itself no
+-- other member for it.
+local function warnings(w)
+  local out = json.array(json.decode(w.warnings))
+  if w.status == "FAILED_SUBMISSION" and w.failure_message then
+    out[#out + 1] = "The submission failed: " .. w.failure_message
+  end
+  return out
+end
+
 ---The answer of GET /api/workflow/{id}.
 ---@param engine pai.engine.Engine
 ---@param w table row
@@ -160,7 +170,7 @@ function M.workflow(engine, w, skip_groups, verbose)
     plugins = { rsync = false },
     priority = w.priority,
     labels = json.decode(w.labels),
-    warnings = json.array(json.decode(w.warnings)),
+    warnings = warnings(w),
   }
 end
 

@@ -120,7 +120,7 @@ describe("completion", function()
     ]]
     local said = shell({ "bash", "--norc", "--noprofile" }, script)
     assert.equal(
-      "prune\nserve start status stop\npaint\ncolour=\nred rose\nred rose\npicture.png\n"
+      "prune\nroots serve start status stop\npaint\ncolour=\nred rose\nred rose\npicture.png\n"
         .. "complete -F _pai pai\n",
       said
     )

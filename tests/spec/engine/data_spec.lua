@@ -1,7 +1,9 @@
 -- What a task sees and what is kept of it: environment, files, inputs, outputs, tokens.
 local S = dofile("tests/spec/engine/support.lua")
 local crypto = require("pai.crypto")
+local exec = require("pai.exec")
 local fs = require("pai.fs")
+local pai = require("pai")
 
 describe("a task", function()
   local engine, root
@@ -319,6 +321,39 @@ describe("file urls", function()
     assert.truthy(e.message:find("own folder", 1, true))
     e = refused({ outputs = { { url = "file://" .. engine.state } } })
     assert.truthy(e.message:find("own folder", 1, true))
+  end)
+
+  -- What pai engine roots says, and its exit code.
+  local function roots(...)
+    local argv = { pai.exe, "engine", "roots", "--state", engine.state, ... }
+    local r = assert(exec.run(argv, { accept = "any", timeout = "60s" }))
+    return r.stdout, r.code, r.stderr
+  end
+
+  it("lie under roots that can be listed and taken away", function()
+    local own, other = root .. "/in", root .. "/other"
+    local url = "file://" .. other .. "/x"
+    assert(engine:request("POST", "/api/pai/roots", { json = { roots = { other } } }))
+    assert.truthy(roots():find(own .. "\n" .. other .. "\n", 1, true))
+    local spec =
+      S.spec({ name = "may", tasks = { S.sh("t", "true", { outputs = { { url = url } } }) } })
+    assert(engine.client:submit({ spec = spec, validation_only = true }))
+    -- All or none: one of these is no root.
+    local _, code, said = roots("remove", other, root .. "/none")
+    assert.are_not.equal(0, code)
+    assert.truthy(said:find(root .. "/none is none of the roots", 1, true), said)
+    assert.truthy(roots():find(other, 1, true))
+    local left = roots("remove", other)
+    assert.truthy(left:find(own, 1, true))
+    assert.is_nil(left:find(other, 1, true))
+    assert.equal("CREDENTIAL", refused({ outputs = { { url = url } } }).error_code)
+    assert.equal('{"roots":[]}\n', (roots("remove", "--all", "--json")))
+    assert.equal("", (roots("remove", "--all")))
+    for _, words in ipairs({ { "remove" }, { "remove", "--all", own }, { "--all" }, { "add" } }) do
+      _, code = roots(table.unpack(words))
+      assert.equal(2, code)
+    end
+    assert(engine:request("POST", "/api/pai/roots", { json = { roots = { own } } }))
   end)
 
   it("need roots that are absolute paths", function()

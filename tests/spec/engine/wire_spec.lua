@@ -306,6 +306,13 @@ describe("the wire", function()
     local q = assert(engine.client:query(runs[1].name))
     check_all(q, WORKFLOW, "workflow")
     assert.equal("FAILED_SUBMISSION", q.status)
+    -- Why: there is no group that could say so.
+    assert.equal(1, #q.warnings)
+    assert.truthy(q.warnings[1]:find(body.message:match("^[^\n]+"), 1, true), q.warnings[1])
+    local log = engine:log(q.name)
+    assert.truthy(log:find("^%d+/%d+/%d+ %d+:%d+:%d+ %[osmo%] "), log)
+    assert.truthy(log:find(body.message:match("^[^\n]+"), 1, true), log)
+    assert.equal("", engine:log(q.name, { query = "nothing that is there" }))
   end)
 
   it("leaves nothing behind where upstream leaves nothing", function()
