@@ -45,6 +45,7 @@ local ENVIRONMENT <const> = {
   { "  PAI_WATCHDOG", "how long one may hold the host without a pause (30s)" },
   { "  PAI_MEMORY", "what one may hold in memory, in MiB (512)" },
   { "  PAI_HEARTBEAT", "the longest silence of a step that runs (110s)" },
+  { "  PAI_LEASE", "how long a lock in a cluster holds without being renewed (60s)" },
   { "  NO_COLOR", "no colours" },
 }
 

@@ -86,9 +86,9 @@ local function lockers(prepared)
   return list
 end
 
--- Names of what a run changes.
+-- Names of what a run changes, and the kubeconfigs of the clusters among them.
 local function lock_names(prepared)
-  local list = {}
+  local list, kubeconfigs = {}, {}
   for _, one in ipairs(lockers(prepared)) do
     local names = prepare.reading("locks", one.fn, graph.copy(one.inp))
     if type(names) == "string" then
@@ -99,16 +99,34 @@ local function lock_names(prepared)
     end
     for _, name in ipairs(names) do
       list[#list + 1] = tostring(name)
+      kubeconfigs[list[#list]] = one.inp.kubeconfig
     end
   end
   table.sort(list)
-  return list
+  return list, kubeconfigs
+end
+
+-- The lock in the cluster itself. One that did not answer to the plan is not asked again: it is
+-- taken when the cluster is there.
+local function cluster_lock(prepared, name, kubeconfig, owner)
+  local context = name:match("^kube:(.+)$")
+  if not context then
+    return nil
+  end
+  local one = require("pai.run.cluster_lock").new(context, kubeconfig, owner)
+  for _, planned in ipairs(prepared.graph.clusters or {}) do
+    if planned.context == context and planned.absent then
+      return one
+    end
+  end
+  one:try()
+  return one
 end
 
 ---Takes the leases of a run: its id, and what it changes. All or none.
 ---@param prepared pai.run.Prepared
 ---@param id string
----@return pai.run.Lease[] leases
+---@return (pai.run.Lease|pai.run.ClusterLock)[] leases
 function M.take_leases(prepared, id)
   local owner = lease.me(id, prepared.loaded.name)
   local taken = {}
@@ -122,13 +140,24 @@ function M.take_leases(prepared, id)
   end
   take(state.run_dir(id) .. "/lease", "run " .. id)
   journal.set_clock(taken[1].path)
-  local names = lock_names(prepared)
+  local names, kubeconfigs = lock_names(prepared)
   if #names > 0 then
     state.create(state.dir() .. "/locks")
   end
   for i, name in ipairs(names) do
     if name ~= names[i - 1] then
       take(lease.path_for(state.dir(), name), name)
+    end
+  end
+  -- This machine's come first: they cost nothing.
+  for i, name in ipairs(names) do
+    if name ~= names[i - 1] then
+      local ok, one = pcall(cluster_lock, prepared, name, kubeconfigs[name], owner)
+      if not ok then
+        M.release(taken)
+        error(one, 0)
+      end
+      taken[#taken + 1] = one
     end
   end
   return taken
@@ -210,9 +239,9 @@ local function conclude(run)
   if run.fatal then
     return 1, status
   end
-  local code = status == "green" and 0 or 1
+  local code = status == "green" and 0 or run.code or 1
   if status == "interrupted" then
-    code = signals.exit_code(run.interrupted)
+    code = run.code or signals.exit_code(run.interrupted)
   end
   local reports = run.root.loaded.doc.report and status ~= "interrupted"
   local report = reports and require("pai.run.report_hook").ask(run)
@@ -251,7 +280,13 @@ end
 function M.execute(run, leases)
   local stop_signals = signals.install(run)
   local stop_heartbeat = heartbeat.start(run)
+  run.leases = leases
   local ok, code, status = pcall(function()
+    for _, one in ipairs(leases) do
+      if one.bind then
+        one:bind(run)
+      end
+    end
     record_later_files(run)
     say_estimate(run)
     run:schedule()

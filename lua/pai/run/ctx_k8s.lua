@@ -52,6 +52,9 @@ local function open(env, context)
   end
   local before = run.replay.clusters and run.replay.clusters[context]
   clusters.check(before, now, "the run before")
+  if env.mode ~= "plan" then
+    require("pai.run.cluster_lock").ensure(run, c)
+  end
   if env.mode ~= "plan" and not before then
     run:emit("cluster", { context = context, server = now.server, uid = now.uid })
   end

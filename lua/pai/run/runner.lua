@@ -32,7 +32,9 @@ local M = {}
 
 ---@class pai.run.Run: pai.run.Spec
 ---@field stopping boolean no further step begins
----@field interrupted string? name of the signal
+---@field interrupted string? name of the signal, or what else stopped it
+---@field code integer? exit code of a run that is not green, if it is not the usual one
+---@field leases table[]? that it holds
 ---@field settled table<string, pai.run.Outcome>
 ---@field live table<string, table> units that run now
 ---@field children pai.run.Children

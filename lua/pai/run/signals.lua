@@ -54,6 +54,20 @@ local function wind_down(run)
   drop_unborn(run)
 end
 
+---Lets no further step begin and ends what runs: by a signal to programs, by cancelling the rest.
+---@param run pai.run.Run
+---@param why string
+---@param signal string for the programs
+---@param said string for the log
+function M.stop(run, why, signal, said)
+  run.interrupted = why
+  run:stop()
+  run.children:close()
+  run.children:signal(signal)
+  pcall(run.log, run, nil, said, "warn")
+  wind_down(run)
+end
+
 ---Watches for signals while a run goes on.
 ---@param run pai.run.Run
 ---@return fun() stop
@@ -66,12 +80,7 @@ function M.install(run)
     end
     count = count + 1
     if count == 1 then
-      run.interrupted = name
-      run:stop()
-      run.children:close()
-      run.children:signal(signal)
-      pcall(run.log, run, nil, name .. ": no further step begins; once more ends what runs", "warn")
-      wind_down(run)
+      M.stop(run, name, signal, name .. ": no further step begins; once more ends what runs")
     elseif count == 2 then
       run.children:signal("TERM")
       cancel_tasks(run, true)

@@ -21,6 +21,7 @@ local KINDS <const> = {
   persistentvolumeclaims = "PersistentVolumeClaim",
   pods = "Pod",
   priorityclasses = "PriorityClass",
+  leases = "Lease",
   runtimeclasses = "RuntimeClass",
   secrets = "Secret",
   services = "Service",
@@ -34,6 +35,7 @@ local KINDS <const> = {
 ---@field bodies table<string, table> the last body of each such request
 ---@field plain table<string, table> answers at paths that hold no object: health, logs
 ---@field on table<string, fun(object: table, cluster: tests.Cluster)> after a write, by kind
+---@field locking string[] requests that changed a Lease: they are no acts
 local Cluster = {}
 Cluster.__index = Cluster
 
@@ -232,9 +234,39 @@ function Cluster:evict(pod, body)
   return { status = 201, json = { kind = "Status", apiVersion = "v1", status = "Success" } }
 end
 
+-- A Lease is changed by who has read its last version, and deleted by who names it.
+function Cluster:lock(req, body)
+  local refused = self.refuse and self.refuse(req, body)
+  if refused then
+    return failure(table.unpack(refused))
+  end
+  self.locking[#self.locking + 1] = req.method .. " " .. req.path
+  local path = req.path
+  if req.method == "POST" then
+    path = path .. "/" .. body.metadata.name
+  end
+  local known = self.objects[path]
+  local wanted = body.preconditions or body.metadata or {}
+  if req.method == "POST" and known then
+    return failure(409, "AlreadyExists", path .. " already exists")
+  elseif req.method ~= "POST" and not known then
+    return failure(404, "NotFound", path .. " not found")
+  elseif known and wanted.resourceVersion ~= known.metadata.resourceVersion then
+    return failure(409, "Conflict", "the object has been modified")
+  elseif req.method == "DELETE" then
+    self:drop(path)
+    return { json = { kind = "Status", status = "Success" } }
+  end
+  body.metadata.uid = known and known.metadata.uid
+  return { status = known and 200 or 201, json = self:put(path, body) }
+end
+
 function Cluster:write(req)
   local key = req.method .. " " .. req.path
   local body = req.body ~= "" and assert(json.decode(req.body)) or {}
+  if req.path:find("^/apis/coordination.k8s.io/") then
+    return self:lock(req, body)
+  end
   self.bodies[key] = body
   local path = req.path
   if path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews" then
@@ -376,6 +408,7 @@ function M.start()
     events = {},
     acts = {},
     bodies = {},
+    locking = {},
     on = {},
     discovery = { ["/apis/node.k8s.io/v1"] = { runtimeclasses = "RuntimeClass" } },
     version = 100,
