@@ -82,7 +82,7 @@ end
 ---@return string[]
 function M.namespaces(ctx, inp)
   local k, list = ctx.k8s(inp.context), {}
-  local all = { lock.runai }
+  local all = { lock.runai_cluster, lock.runai }
   for _, one in ipairs(lock.charts) do
     all[#all + 1] = (inp.volumes or one.id ~= "longhorn" and one.namespace ~= M.MONITORING) and one
       or nil

@@ -48,9 +48,10 @@ Discovery       Of GPU and Network Operator only one may bring node feature disc
                 the Network Operator's, and the GPU Operator's with network=false.
 Grafana         is left out: the chart gives it a password that everybody knows.
 Run:ai          Owns podgroups.scheduling.run.ai, as KAI does: deploy OSMO with scheduler=existing.
-                deploy installs its control plane (runai=true, the token as RUNAI_TOKEN). The
-                cluster chart is yours to install: its clientSecret can be given as a helm value
-                only, and pai writes no secret into values; Run:ai's first page has the command.
+                deploy installs its control plane (runai=true, the token as RUNAI_TOKEN). Its first
+                page then gives uid, URLs and client secret of a new cluster: a second deploy with
+                runai_cluster=true and RUNAI_CLIENT_SECRET installs the cluster part. helm gets the
+                secret by stdin; it keeps the values in a Secret of the namespace runai.
                 Change the first administrator's password at once: it is the documentation's.
 
 Symptom                      Look at

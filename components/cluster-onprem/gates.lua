@@ -1,6 +1,4 @@
 -- What must hold after a stage. Each function looks once; waiting is patience.lua's.
-local stack = require("cluster-onprem.stack")
-
 local M = {}
 
 local GPU <const> = "nvidia.com/gpu"
@@ -138,22 +136,6 @@ function M.whole(ctx, inp, nodes)
         return { state = n == #nodes and "ok" or "red", measured = n }
       end,
     }
-  end
-  return list
-end
-
----Releases that are there, last deployed first: the order in which they go.
----@param ctx pai.ctx
----@param inp table
----@param ids string[]
----@return string[]
-function M.installed(ctx, inp, ids)
-  local list = {}
-  for i = #ids, 1, -1 do
-    local one = stack.chart(ids[i], inp)
-    if ctx.tools.helm.status(one.id, stack.at(inp, one)) then
-      list[#list + 1] = one.id
-    end
   end
   return list
 end

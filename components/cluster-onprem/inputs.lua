@@ -119,6 +119,39 @@ M.stack = {
     optional = true,
     doc = "Version of Run:ai's chart: the one that the licence and Kubernetes go with.",
   },
+  runai_cluster = {
+    type = "boolean",
+    default = false,
+    doc = "Install Run:ai's cluster part; give what its wizard prints for a new cluster.",
+  },
+  runai_cluster_version = {
+    type = "string",
+    optional = true,
+    doc = "Version of that chart; default: runai_version.",
+  },
+  runai_control_plane_url = {
+    type = "string",
+    optional = true,
+    doc = "controlPlane.url, as the wizard prints it.",
+  },
+  runai_cluster_url = {
+    type = "string",
+    optional = true,
+    doc = "cluster.url, as the wizard prints it.",
+  },
+  runai_cluster_uid = {
+    type = "string",
+    optional = true,
+    pattern = "%x[%x-]+",
+    doc = "cluster.uid, as the wizard prints it.",
+  },
+  runai_client_secret = {
+    type = "secret",
+    env = "RUNAI_CLIENT_SECRET",
+    optional = true,
+    bins = { "helm" },
+    doc = "controlPlane.clientSecret, as the wizard prints it.",
+  },
   runai_domain = { type = "string", optional = true, doc = "Its name in DNS." },
   runai_cert = {
     type = "secret",

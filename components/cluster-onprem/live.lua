@@ -9,6 +9,7 @@ local M = {}
 local ABSENT <const> = { "NotFound", "NoKind" }
 local CONTROL_PLANE <const> = "node-role.kubernetes.io/control-plane"
 local VOLUME <const> = { apiVersion = "longhorn.io/v1beta2", kind = "Volume" }
+local RUNAI <const> = { apiVersion = "run.ai/v1", kind = "RunaiConfig" }
 -- Two scrapes of 30 s.
 local FRESH_S <const> = 60
 -- max(time()-timestamp(DCGM_FI_DEV_GPU_UTIL))
@@ -170,6 +171,20 @@ local function runai(ctx, inp, k)
   return ctx.check.kube.pods_ready(inp.context, list).run()
 end
 
+-- Run:ai, "Troubleshooting": the condition Available of its configuration names what does not work.
+local function runai_cluster(k)
+  local found = k:get(RUNAI, "runai", { namespace = "runai", accept = ABSENT })
+  if not found then
+    return { state = "skipped", measured = "Run:ai's cluster part is not there" }
+  end
+  for _, c in ipairs(found.status and found.status.conditions or {}) do
+    if c.type == "Available" then
+      return result(c.status == "True", c.status == "True" and "Available" or c.message or c.reason)
+    end
+  end
+  return result(false, "it does not say")
+end
+
 ---@param ctx pai.ctx
 ---@param inp table
 ---@return table[] checks
@@ -203,6 +218,7 @@ function M.checks(ctx, inp)
     check("Run:ai", "all pods Ready", "pai k8s diagnose -n runai-backend", function(k)
       return runai(ctx, inp, k)
     end),
+    check("Run:ai cluster", "Available", "pai k8s diagnose -n runai", runai_cluster),
   }
 end
 

@@ -86,6 +86,16 @@ return {
     registry = "runai.jfrog.io",
     user = "self-hosted-image-puller-prod",
   },
+  -- The part that runs workloads. Values that hold secrets are named: helm gets them by stdin, and
+  -- keeps them in its release's Secret. Repository and values: Run:ai, "Install the cluster".
+  runai_cluster = {
+    id = "runai-cluster",
+    repo = "https://runai.jfrog.io/artifactory/api/helm/run-ai-charts",
+    chart = "runai-cluster",
+    namespace = "runai",
+    psa = "privileged",
+    secrets = { "controlPlane.clientSecret" },
+  },
   -- Images of the operators: that they may be pulled is looked at before anything is installed.
   images = {
     "nvidia/gpu-operator:v" .. want("gpu-operator"),

@@ -14,18 +14,24 @@ function M.at(inp, one)
   return { context = inp.context, kubeconfig = inp.kubeconfig, namespace = one.namespace }
 end
 
----A chart of the lock by its id; Run:ai's has the site's version.
+local function with_version(one, version)
+  local copy = {}
+  for key, value in pairs(one) do
+    copy[key] = value
+  end
+  copy.version = version
+  return copy
+end
+
+---A chart of the lock by its id; Run:ai's have the site's version.
 ---@param id string
 ---@param inp table
 ---@return table
 function M.chart(id, inp)
   if id == lock.runai.id then
-    local copy = {}
-    for key, value in pairs(lock.runai) do
-      copy[key] = value
-    end
-    copy.version = inp.runai_version
-    return copy
+    return with_version(lock.runai, inp.runai_version)
+  elseif id == lock.runai_cluster.id then
+    return with_version(lock.runai_cluster, inp.runai_cluster_version or inp.runai_version)
   end
   for _, one in ipairs(lock.charts) do
     if one.id == id then
@@ -45,6 +51,38 @@ local function version_of(release, one)
   return name == one.chart and version or nil
 end
 
+---What there is of a release.
+---@param ctx pai.ctx
+---@param inp table
+---@param one table
+---@return pai.tools.helm.Release?
+function M.status(ctx, inp, one)
+  local helm = ctx.tools.helm
+  return (one.secrets and helm.find or helm.status)(one.id, M.at(inp, one))
+end
+
+-- Whether values are the same; secrets are compared by their handles, and nobody sees them.
+local function same(a, b, null)
+  if a == b or a == null or b == null then
+    return a == b
+  elseif type(a) == "userdata" or type(b) == "userdata" then
+    return type(a) == type(b) and a:equals(b)
+  elseif type(a) ~= "table" or type(b) ~= "table" then
+    return false
+  end
+  for key, value in pairs(a) do
+    if not same(value, b[key], null) then
+      return false
+    end
+  end
+  for key in pairs(b) do
+    if a[key] == nil then
+      return false
+    end
+  end
+  return true
+end
+
 ---The release, if it is as it should be.
 ---@param ctx pai.ctx
 ---@param inp table
@@ -52,7 +90,7 @@ end
 ---@return table? release
 ---@return string said what there is in its place
 function M.right(ctx, inp, one)
-  local release = ctx.tools.helm.status(one.id, M.at(inp, one))
+  local release = M.status(ctx, inp, one)
   if not release then
     return nil, "there is no release"
   end
@@ -60,10 +98,9 @@ function M.right(ctx, inp, one)
   if release.status ~= "deployed" or version_of(release, one) ~= number(one.version) then
     return nil, said
   end
-  local wanted = values[one.id](inp)
-  local given = ctx.tools.helm.values(one.id, M.at(inp, one))
-  local none = next(wanted) == nil and next(given) == nil
-  if not none and ctx.json.encode(wanted) ~= ctx.json.encode(given) then
+  local wanted = values[one.id](inp, ctx)
+  local given = ctx.tools.helm.values(one.id, M.at(inp, one), one.secrets)
+  if not same(wanted, given, ctx.json.null) then
     return nil, said .. ", with other values"
   end
   return release, said
@@ -103,8 +140,11 @@ function M.ensure(ctx, inp, one)
   refuse_other(ctx, inp, one)
   k:apply(objects.namespace(one), { force = true })
   local at = M.at(inp, one)
+  local wanted = values[one.id](inp, ctx)
+  at.version, at.repo = one.version, one.repo
+  at.values = not one.secrets and wanted or nil
+  at.sealed = one.secrets and ctx.json.seal(wanted) or nil
   ctx.tools.helm.unlock(one.id, at)
-  at.version, at.repo, at.values = one.version, one.repo, values[one.id](inp)
   at.timeout, at.deadline = "20m", "30m"
   local ok, e = pcall(ctx.tools.helm.upgrade, one.id, one.chart, at)
   if not ok then

@@ -3,9 +3,9 @@
 local gates = require("cluster-onprem.gates")
 local node = require("cluster-onprem.node")
 local objects = require("cluster-onprem.objects")
-local patience = require("cluster-onprem.patience")
 local runai = require("cluster-onprem.runai")
 local stack = require("cluster-onprem.stack")
+local stage = require("cluster-onprem.stage")
 
 local M = {}
 
@@ -14,94 +14,6 @@ local CONTROL_PLANE <const> = "node-role.kubernetes.io/control-plane"
 
 local function cluster(ctx, inp)
   return ctx.k8s(inp.context)
-end
-
--- A release as a step. `first` is done before it, `settle` says whether the stage has come to rest.
-local function release(id, opts)
-  return {
-    name = id,
-    title = opts.title,
-    after = opts.after,
-    when = opts.when,
-    timeout = opts.timeout or "1h",
-    done = function(ctx, inp)
-      local one = stack.chart(id, inp)
-      if opts.ready and not opts.ready(ctx, inp) then
-        return nil
-      end
-      return stack.right(ctx, inp, one) and { version = one.version } or nil
-    end,
-    run = function(ctx, inp)
-      local one = stack.chart(id, inp)
-      if opts.first then
-        opts.first(ctx, inp)
-      end
-      -- Only what has to be settled may be missing: then helm has nothing to do.
-      if not stack.right(ctx, inp, one) then
-        stack.ensure(ctx, inp, one)
-      end
-      if opts.settle then
-        patience.wait(ctx, cluster(ctx, inp), {
-          what = id .. " at rest",
-          namespace = one.namespace,
-          timeout = opts.rest or "15m",
-          patience = inp.patience,
-          look = function()
-            return opts.settle(ctx, inp)
-          end,
-        })
-      end
-      return { version = one.version }
-    end,
-    verify = function(ctx, inp)
-      local checks = stack.gate(ctx, inp, stack.chart(id, inp))
-      for _, check in ipairs(opts.gate and opts.gate(ctx, inp) or {}) do
-        checks[#checks + 1] = check
-      end
-      return checks
-    end,
-  }
-end
-
--- Objects as a step; `settle` waits for what the operator makes of them.
-local function applied(name, opts)
-  local function wanted(inp)
-    return opts.objects(inp)
-  end
-  return {
-    name = name,
-    title = opts.title,
-    after = opts.after,
-    when = opts.when,
-    timeout = opts.timeout or "40m",
-    done = function(ctx, inp)
-      local there = objects.there(cluster(ctx, inp), wanted(inp))
-      return there and (not opts.settle or opts.settle(ctx, inp)) and {} or nil
-    end,
-    run = function(ctx, inp)
-      local k = cluster(ctx, inp)
-      if opts.first then
-        opts.first(ctx, inp)
-      end
-      local outcomes = objects.apply(ctx, k, wanted(inp))
-      if opts.settle then
-        patience.wait(ctx, k, {
-          what = opts.waits,
-          namespace = opts.namespace,
-          timeout = "30m",
-          patience = inp.patience,
-          look = function()
-            return opts.settle(ctx, inp)
-          end,
-        })
-      end
-      if opts.last then
-        opts.last(ctx, inp, outcomes)
-      end
-      return { outcomes = outcomes }
-    end,
-    verify = opts.gate,
-  }
 end
 
 -- Longhorn makes its disk where this label is when it first sees the node: the label comes first.
@@ -183,12 +95,30 @@ local function wants_runai(inp)
   return inp.runai, "runai=false"
 end
 
+local CLUSTER_NEEDS <const> = {
+  "runai_control_plane_url",
+  "runai_cluster_url",
+  "runai_cluster_uid",
+}
+
+local function wants_runai_cluster(inp)
+  for _, name in ipairs(inp.runai_cluster and CLUSTER_NEEDS or {}) do
+    if not inp[name] then
+      error("runai_cluster=true goes with " .. name, 0)
+    end
+  end
+  if inp.runai_cluster and not (inp.runai_cluster_version or inp.runai_version) then
+    error("runai_cluster=true goes with runai_cluster_version", 0)
+  end
+  return inp.runai_cluster, "runai_cluster=false"
+end
+
 ---The steps.
 ---@param after string the step before the first
 ---@return table[]
 function M.steps(after)
   return {
-    release("longhorn", {
+    stage.release("longhorn", {
       title = "Storage on the control planes",
       after = { after },
       first = label_disks,
@@ -202,7 +132,7 @@ function M.steps(after)
         return { ctx.check.kube.default_class(inp.context, "longhorn") }
       end,
     }),
-    release("metallb", {
+    stage.release("metallb", {
       title = "Addresses of LoadBalancer Services",
       after = { "longhorn" },
       first = refuse_range,
@@ -210,22 +140,22 @@ function M.steps(after)
         return { gates.strict_arp(ctx, inp) }
       end,
     }),
-    applied("metallb-pool", {
+    stage.applied("metallb-pool", {
       title = "MetalLB's range",
       after = { "metallb" },
       first = refuse_range,
       objects = objects.metallb,
     }),
-    release("kube-prometheus-stack", {
+    stage.release("kube-prometheus-stack", {
       title = "Metrics; before the operators, so that their monitors find their kinds",
       after = { "metallb-pool" },
     }),
-    release("network-operator", {
+    stage.release("network-operator", {
       title = "Network Operator",
       after = { "kube-prometheus-stack" },
       when = wants_network,
     }),
-    applied("nic-policy", {
+    stage.applied("nic-policy", {
       title = "Multus, CNI plugins and NV-IPAM; no OFED",
       after = { "network-operator" },
       when = wants_network,
@@ -234,13 +164,13 @@ function M.steps(after)
       objects = objects.policy,
       settle = policy_state(objects.POLICY, "nic-cluster-policy"),
     }),
-    applied("rails", {
+    stage.applied("rails", {
       title = "The second interfaces",
       after = { "nic-policy" },
       when = wants_rails,
       objects = objects.rails,
     }),
-    applied("gpu-modules", {
+    stage.applied("gpu-modules", {
       title = "Parameters of the driver's modules, before the driver",
       after = { "rails" },
       first = function(ctx, inp)
@@ -252,7 +182,7 @@ function M.steps(after)
       end,
       last = driver_restart,
     }),
-    release("gpu-operator", {
+    stage.release("gpu-operator", {
       title = "GPU Operator",
       after = { "gpu-modules" },
       timeout = "2h",
@@ -277,15 +207,20 @@ function M.steps(after)
         return {}
       end,
     },
-    release("runai-backend", {
+    stage.release("runai-backend", {
       title = "Run:ai's control plane",
       after = { "runai-secrets" },
       when = wants_runai,
     }),
+    stage.release("runai-cluster", {
+      title = "Run:ai's cluster part",
+      after = { "runai-backend" },
+      when = wants_runai_cluster,
+    }),
     {
       name = "gate",
       title = "The stack as a whole",
-      after = { "runai-backend" },
+      after = { "runai-cluster" },
       timeout = "10m",
       verify = function(ctx, inp)
         return gates.whole(ctx, inp, node.all(inp))

@@ -36,7 +36,7 @@ local function uninstall(id, after, opts)
         return {}
       end
       local one = stack.chart(id, inp)
-      return not ctx.tools.helm.status(one.id, stack.at(inp, one)) and {} or nil
+      return not stack.status(ctx, inp, one) and {} or nil
     end,
     run = function(ctx, inp)
       local one = stack.chart(id, inp)
@@ -93,7 +93,8 @@ return {
   end,
   steps = {
     { name = "meant", title = "What was asked for makes sense", checks = away.meant },
-    uninstall("runai-backend", { "meant" }),
+    uninstall("runai-cluster", { "meant" }),
+    uninstall("runai-backend", { "runai-cluster" }),
     uninstall("gpu-operator", { "runai-backend" }),
     uninstall("network-operator", { "gpu-operator" }, {
       before = function(_, _, k)

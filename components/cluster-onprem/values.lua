@@ -1,4 +1,5 @@
--- What each chart is given beyond its own defaults, from typed inputs. Values hold no secret.
+-- What each chart is given beyond its own defaults, from typed inputs. Of these
+-- only Run:ai's cluster part has a secret among its values.
 local lock = require("cluster-onprem.lock")
 
 local M = {}
@@ -77,6 +78,18 @@ M["runai-backend"] = function(inp)
       domain = inp.runai_domain,
       imagePullSecrets = { { name = "runai-reg-creds" } },
     },
+  }
+end
+
+-- The only values with a secret: lock.lua names it, and helm gets them by stdin.
+M["runai-cluster"] = function(inp, ctx)
+  return {
+    controlPlane = {
+      url = inp.runai_control_plane_url,
+      clientSecret = ctx.secret("runai_client_secret")
+        or error("RUNAI_CLIENT_SECRET is not set", 0),
+    },
+    cluster = { uid = inp.runai_cluster_uid, url = inp.runai_cluster_url },
   }
 end
 

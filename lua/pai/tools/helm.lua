@@ -2,8 +2,14 @@
 -- this user can read, never through --set. helm 3 and 4 print the same JSON.
 local err = require("pai.err")
 
+-- helm status and helm upgrade print a release with its values; a release whose values hold secrets
+-- is looked at by helm list, which has none.
+
 -- helm says "Error: release: not found" with exit code 1 for a release that is not there.
 local NOT_FOUND <const> = "release: not found"
+
+-- What is listed of a namespace: helm 3 shows no pending ones by itself, helm 4 has no --all.
+local STATES <const> = { "deployed", "failed", "pending", "uninstalling" }
 
 -- How long a release may be pending before its helm counts as gone: longer than any wait of ours.
 local PENDING_S <const> = 1800
@@ -23,6 +29,8 @@ local PENDING_S <const> = 1800
 ---@field version string? of the chart
 ---@field repo string? URL of the chart's repository
 ---@field values table?
+---@field sealed pai.secret.handle? values that hold secrets, as JSON; they go through stdin, and
+---nothing of what helm prints of the release is read
 ---@field wait boolean? default true
 ---@field timeout string? of helm's own waiting, default 10m
 ---@field deadline string? of the command, default 70m
@@ -63,6 +71,13 @@ local function utc(text)
   local at = os.time({ year = y, month = mo, day = d, hour = h, min = mi, sec = s, isdst = false })
   local here = os.time(os.date("!*t", at)) - at
   return os.date("!%Y-%m-%dT%H:%M:%S", at - here - (offset or 0) * 60)
+end
+
+-- "2026-08-21 12:00:00.123456789 +0200 CEST", as helm list has it.
+local function listed_at(text)
+  local day, clock, hour, minute =
+    tostring(text):match("^(%d+%-%d+%-%d+) (%d+:%d+:%d+)[%.%d]* ([+-]%d%d)(%d%d)")
+  return day and utc(("%sT%s%s:%s"):format(day, clock, hour, minute)) or nil
 end
 
 local function wrap(ctx)
@@ -106,18 +121,42 @@ local function wrap(ctx)
   ---@return table[] releases as helm list prints them: name, namespace, revision, status, chart
   function helm.list(opts)
     local argv = where(ctx, opts, { "helm", "list" })
-    argv[#argv + 1] = opts.namespace and "--all" or "--all-namespaces"
+    if not opts.namespace then
+      argv[#argv + 1] = "--all-namespaces"
+    end
+    for _, state in ipairs(opts.namespace and STATES or {}) do
+      argv[#argv + 1] = "--" .. state
+    end
     argv[#argv + 1] = "--output=json"
     return ctx.json.decode(ctx.query(argv, { timeout = "60s" }).stdout)
+  end
+
+  ---What there is of a release, by helm list: for one whose values hold secrets.
+  ---@param name string
+  ---@param opts { context: string, namespace: string, kubeconfig: string? }
+  ---@return pai.tools.helm.Release? release nil when there is none
+  function helm.find(name, opts)
+    for _, one in ipairs(helm.list(opts)) do
+      if one.name == name then
+        return {
+          name = one.name,
+          namespace = one.namespace,
+          status = one.status,
+          chart = one.chart,
+          revision = math.tointeger(tonumber(one.revision)),
+          deployed_at = listed_at(one.updated),
+        }
+      end
+    end
   end
 
   ---Frees a release that a killed helm has left pending: helm itself refuses it for ever. One that
   ---somebody may still be working on is refused by name.
   ---@param name string
-  ---@param opts { context: string, namespace: string, kubeconfig: string? }
+  ---@param opts { context: string, namespace: string, kubeconfig: string?, sealed: any }
   ---@return boolean mended
   function helm.unlock(name, opts)
-    local found = helm.status(name, opts)
+    local found = (opts.sealed and helm.find or helm.status)(name, opts)
     if not found or not found.status:find("^pending") then
       return false
     end
@@ -150,7 +189,10 @@ local function wrap(ctx)
         argv[#argv + 1] = value
       end
     end
-    if opts.values and next(opts.values) ~= nil then
+    if opts.sealed then
+      argv[#argv + 1] = "--values"
+      argv[#argv + 1] = "-"
+    elseif opts.values and next(opts.values) ~= nil then
       argv[#argv + 1] = "--values"
       argv[#argv + 1] = values_file(opts.values)
     end
@@ -158,6 +200,11 @@ local function wrap(ctx)
       argv[#argv + 1] = "--wait"
       argv[#argv + 1] = "--timeout"
       argv[#argv + 1] = timeout
+    end
+    if opts.sealed then
+      local deadline = opts.deadline or "70m"
+      ctx.exec(argv, { stdin = opts.sealed, stdout = "null", timeout = deadline })
+      return helm.find(name, opts) or err.raise("ENOENT", "helm upgrade left no release " .. name)
     end
     argv[#argv + 1] = "--output=json"
     local r = ctx.exec(argv, { timeout = opts.deadline or "70m" })
@@ -207,11 +254,13 @@ local function wrap(ctx)
   ---The values that a release was given, without the chart's own.
   ---@param name string
   ---@param opts { context: string, namespace: string, kubeconfig: string? }
+  ---@param secrets string[]? paths of values that become handles; no text has them
   ---@return table values
-  function helm.values(name, opts)
+  function helm.values(name, opts, secrets)
     local argv = where(ctx, opts, { "helm", "get", "values", name })
     argv[#argv + 1] = "--output=json"
-    local values = ctx.json.decode(ctx.query(argv, { timeout = "60s" }).stdout)
+    local r = ctx.query(argv, { timeout = "60s", stdout = secrets and "secret" or nil })
+    local values = ctx.json.decode(r.stdout, secrets and { secret = secrets } or nil)
     return type(values) == "table" and values or {}
   end
 

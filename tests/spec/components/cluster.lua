@@ -34,6 +34,7 @@ local KINDS <const> = {
 ---@field acts string[] requests that change something, "PATCH /api/v1/..."
 ---@field bodies table<string, table> the last body of each such request
 ---@field plain table<string, table> answers at paths that hold no object: health, logs
+---@field namespaced table<string, boolean> kinds of `discovery` that have a namespace, by plural
 ---@field on table<string, fun(object: table, cluster: tests.Cluster)> after a write, by kind
 ---@field locking string[] requests that changed a Lease: they are no acts
 local Cluster = {}
@@ -192,8 +193,8 @@ function Cluster:get(path, req)
   if kinds then
     local list = json.array({})
     for plural, kind in pairs(kinds) do
-      list[#list + 1] =
-        { name = plural, kind = kind, namespaced = false, verbs = { "get", "list" } }
+      list[#list + 1] = { name = plural, kind = kind, namespaced = self.namespaced[plural] == true }
+      list[#list].verbs = { "get", "list" }
     end
     local version = path:gsub("^/apis?/", "")
     return { json = { kind = "APIResourceList", groupVersion = version, resources = list } }
@@ -411,6 +412,7 @@ function M.start()
     locking = {},
     on = {},
     discovery = { ["/apis/node.k8s.io/v1"] = { runtimeclasses = "RuntimeClass" } },
+    namespaced = {},
     version = 100,
     git_version = "v1.31.4",
     plain = { ["/readyz"] = { body = "ok" }, ["/livez/etcd"] = { body = "ok" } },

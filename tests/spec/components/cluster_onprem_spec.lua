@@ -280,7 +280,7 @@ describe("cluster-onprem", function()
     }) do
       assert.are.same({ "ok", measured }, { checks[name].state, checks[name].measured }, name)
     end
-    for _, name in ipairs({ "OSMO's claims", "nv-ipam", "Run:ai" }) do
+    for _, name in ipairs({ "OSMO's claims", "nv-ipam", "Run:ai", "Run:ai cluster" }) do
       assert.are.equal("skipped", checks[name].state, name)
     end
     -- Each of them broken.
@@ -321,6 +321,17 @@ describe("cluster-onprem", function()
     red("DCGM samples", "HTTP 503")
     c:put("/api/v1/namespaces/runai-backend", {})
     red("Run:ai", "runai-backend: no pod")
+    local part = "/apis/run.ai/v1/namespaces/runai/runaiconfigs/runai"
+    c.discovery["/apis/run.ai/v1"] = { runaiconfigs = "RunaiConfig" }
+    c.namespaced = { runaiconfigs = true }
+    c:put("/api/v1/namespaces/runai", {})
+    c:put(part, { kind = "RunaiConfig" })
+    red("Run:ai cluster", "it does not say")
+    local why = { type = "Available", status = "False", message = "runai-agent is not ready" }
+    c.objects[part].status = { conditions = json.array({ why }) }
+    red("Run:ai cluster", "runai-agent is not ready")
+    why.status = "True"
+    assert.are.equal("ok", audit()["Run:ai cluster"].state)
     assert.are.same({}, c:changed())
   end)
 

@@ -52,6 +52,11 @@ local function shown(r)
   }
 end
 
+-- "-" is standard input, once.
+local function given(file)
+  return file == "-" and io.read("a") or assert(fs.read(file))
+end
+
 local known = true
 local verb = argv[1]
 if verb == "version" then
@@ -85,6 +90,7 @@ elseif verb == "list" then
       name = r.name,
       namespace = r.namespace,
       revision = tostring(r.revision),
+      updated = "2026-08-21 12:00:00.123456789 +0200 CEST",
       status = r.status,
       chart = ("%s-%s"):format(r.chart, r.version),
       app_version = r.version,
@@ -107,11 +113,14 @@ elseif verb == "upgrade" then
     deployed = "2026-08-21T12:00:00.123456789+02:00",
     chart = chart or argv[3],
     version = version or flag("--version"),
-    values = values and require("pai.yaml").decode(assert(fs.read(values))) or {},
+    values = values and require("pai.yaml").decode(given(values)) or {},
   }
   assert(fs.mkdir(dir .. "/releases", { parents = true }))
   assert(fs.write(path(r.name), json.encode(r)))
-  if r.status == "failed" then
+  assert(values ~= "-" or not flag("--output"), "values by stdin, and the release printed")
+  if fs.exists(dir .. "/flags/helm-echoes") then
+    fail("cannot patch: clientSecret " .. r.values.controlPlane.clientSecret)
+  elseif r.status == "failed" then
     fail("UPGRADE FAILED: context deadline exceeded")
   end
   reply(shown(r))
