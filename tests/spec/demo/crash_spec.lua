@@ -147,6 +147,7 @@ describe("the VDA run", function()
       assert.are.equal("green", ended(events).status)
       for _, e in ipairs(pick(before, "step.done")) do
         assert.are.equal(1, count(events, "step.start", e.step), e.step .. " was repeated")
+        assert.are.equal(1, count(events, "step.done", e.step), e.step .. " was looked at again")
       end
       local workflows = support.workflows(bench)
       assert.are.equal(1, #workflows)

@@ -25,10 +25,10 @@ describe("the VDA demo", function()
       "FLAVOUR=" .. (pai.exe:match("build/(%l+)/bin/pai$") or "release"),
       "STATE=" .. bench.state,
       "ARGS=" .. args,
-    }, { cwd = pai.root, env = { XDG_CONFIG_HOME = bench.root .. "/config" }, timeout = "400s" })
+    }, { cwd = pai.root, env = { XDG_CONFIG_HOME = bench.root .. "/config" }, timeout = "600s" })
     result = r or { code = e.exit, stdout = e.stdout, stderr = e.stderr }
-    -- What make itself says, when there is nothing to build, is not pai's.
-    local said = result.stdout:gsub("make%[%d%]: [^\n]*\n", "")
+    -- Lines of make and of what it builds are not pai's.
+    local said = ("\n" .. result.stdout):gsub("\n[^{\n][^\n]*", "")
     events = support.events(said)
     run_dir = bench.dir .. "/media/vda/runs/" .. events[1].run
   end)
