@@ -67,7 +67,7 @@ describe("beside nginx", function()
     for _ = 1, 3 do
       local start = task.now()
       assert.equal("ETIMEDOUT", failure({ url = url("slow"), timeout = 200 }).code)
-      assert.is_true(task.now() - start < 1000)
+      assert.is_true(task.now() - start < 10000)
     end
     stop = true
     for _, t in ipairs(busy) do

@@ -12,13 +12,13 @@ local function guarded(script, opts)
   return exec.run({ pai.exe, "lua", "/dev/stdin" }, {
     stdin = ([[
       local sandbox, task = require("pai.sandbox"), require("pai.task")
-      sandbox.guard({ label = "the recipe", watchdog = "1s", memory = 64 << 20 })
+      sandbox.guard({ label = "the recipe", watchdog = %q, memory = 64 << 20 })
       local env = sandbox.env()
       env.sleep, env.print = task.sleep, print
       local function recipe(text)
         return assert(sandbox.load(text, "@recipe:test.lua", env))
       end
-    ]]):gsub("\n", " ") .. script,
+    ]]):format((opts or {}).watchdog or "1s"):gsub("\n", " ") .. script,
     timeout = (opts or {}).timeout or "60s",
   })
 end
@@ -168,7 +168,8 @@ describe("pai.sandbox", function()
     end)
 
     it("stops memory at its ceiling, and the process goes on", function()
-      local r = assert(guarded([[
+      local r = assert(guarded(
+        [[
         for _, text in ipairs({
           "return ('x'):rep(1 << 40)",
           "return ('x'):rep(1 << 30)",
@@ -181,7 +182,9 @@ describe("pai.sandbox", function()
           print(ok, e)
           collectgarbage()
         end
-      ]]))
+      ]],
+        { watchdog = "30s" }
+      ))
       assert.equal(
         5,
         select(2, r.stdout:gsub("not enough memory", ""))

@@ -265,27 +265,31 @@ end)
 
 describe_in_tasks("a stream", function(it_runs)
   it_runs("is sent as it is written", function()
+    local pieces = {}
     local srv, url = listen(function()
       return {
         headers = { ["Content-Type"] = "application/x-ndjson" },
         stream = function(w)
+          -- What was written is there before the next is: 20 s for a slow machine.
           for i = 1, 3 do
             assert.is_true(w:write(i .. "\n"))
-            task.sleep(60)
+            for _ = 1, 4000 do
+              if #pieces >= i then
+                break
+              end
+              task.sleep(5)
+            end
           end
         end,
       }
     end)
-    local pieces, start, first = {}, task.now(), nil
     local r = assert(http.request({
       url = url,
       on_data = function(chunk)
-        first = first or task.now() - start
         pieces[#pieces + 1] = chunk
       end,
     }))
     assert.same({ "1\n", "2\n", "3\n" }, pieces)
-    assert.is_true(first < 60)
     assert.equal("application/x-ndjson", r.headers["content-type"])
     srv:close()
   end)
@@ -599,7 +603,7 @@ describe_in_tasks("a server", function(it_runs)
     task.sleep(50)
     local start = task.now()
     srv:close()
-    assert.is_true(task.now() - start < 1500)
+    assert.is_true(task.now() - start < 30000) -- of a minute
     assert.equal("ECANCELED", canceled)
     local r, err = t:wait()
     assert.is_nil(r)
@@ -627,7 +631,7 @@ describe_in_tasks("a server", function(it_runs)
   it_runs("ends also with a handler that will not, and with open streams", function()
     local srv, url = listen(function(req)
       if req.path == "/stubborn" then
-        task.shield(task.sleep, "4s")
+        task.shield(task.sleep, "12s")
         return { body = "late" }
       end
       return {
@@ -643,7 +647,7 @@ describe_in_tasks("a server", function(it_runs)
     task.sleep(100)
     local start = task.now()
     srv:close()
-    assert.is_true(task.now() - start < 2500)
+    assert.is_true(task.now() - start < 10000)
     assert.equal("ENETWORK", select(2, a:wait()).code)
     assert.is_nil((b:wait()))
   end)
