@@ -166,7 +166,7 @@ static void on_done(void *ud, CURL *easy, CURLcode code) {
   (void)ud;
   pai_http *h = NULL;
   curl_easy_getinfo(easy, CURLINFO_PRIVATE, &h);
-  curl_multi_remove_handle(multi.curl, easy);
+  pai_http_multi_remove(&multi, easy);
   h->running = false;
   h->reusable = code == CURLE_OK && !h->special && h->sends == 1;
   pai_http_hop_done(h, code);
@@ -184,7 +184,7 @@ static void on_failed(void *ud, CURL *easy, const pai_error *err) {
 
 void pai_http_hop_stop(pai_http *h) {
   if (h->running)
-    curl_multi_remove_handle(multi.curl, h->easy);
+    pai_http_multi_remove(&multi, h->easy);
   give_easy(h->easy, !h->running && h->reusable);
   h->running = false;
   h->reusable = false;

@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 enum {
-  CONNECTIONS = 128 // idle ones that are kept; by itself libcurl keeps 4 a running transfer
+  KEPT_EACH = 4, // idle connections a transfer
+  KEPT_MOST = 128
 };
 
 struct pai_http_socket {
@@ -176,7 +177,6 @@ int pai_http_multi_open(pai_http_multi *m, pai_error *err) {
   curl_multi_setopt(m->curl, CURLMOPT_SOCKETDATA, m);
   curl_multi_setopt(m->curl, CURLMOPT_TIMERFUNCTION, set_timer);
   curl_multi_setopt(m->curl, CURLMOPT_TIMERDATA, m);
-  curl_multi_setopt(m->curl, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS);
   return 0;
 }
 
@@ -192,6 +192,8 @@ void pai_http_multi_close(pai_http_multi *m) {
   pai_free(m->sockets);
   m->sockets = NULL;
   m->room = 0;
+  m->running = 0;
+  m->kept = 0;
 }
 
 void pai_http_multi_prepare(pai_http_multi *m, CURL *easy) {
@@ -215,16 +217,35 @@ void pai_http_multi_route(CURL *easy, const char *unix_socket, const char *proxy
   }
 }
 
+// How many idle connections are kept goes by the most transfers since none ran. By itself libcurl
+// goes by how many run now: where tasks take turns, each turn would close what the next one opens.
+static void count(pai_http_multi *m, int delta) {
+  m->running += delta;
+  int kept = m->running * KEPT_EACH;
+  kept = kept < KEPT_EACH ? KEPT_EACH : kept > KEPT_MOST ? KEPT_MOST : kept;
+  if (kept == m->kept || (kept < m->kept && m->running > 0))
+    return;
+  m->kept = kept;
+  curl_multi_setopt(m->curl, CURLMOPT_MAXCONNECTS, (long)kept);
+}
+
 int pai_http_multi_add(pai_http_multi *m, CURL *easy, pai_error *err) {
   bool added = curl_multi_add_handle(m->curl, easy) == CURLM_OK;
   if (added && m->late)
     set_timer(m->curl, 0, m);
-  if (added && !m->late)
+  if (added && !m->late) {
+    count(m, 1);
     return 0;
+  }
   if (added)
     curl_multi_remove_handle(m->curl, easy);
   m->late = false;
   return pai_error_set(err, PAI_E_NOMEM, "out of memory");
+}
+
+void pai_http_multi_remove(pai_http_multi *m, CURL *easy) {
+  curl_multi_remove_handle(m->curl, easy);
+  count(m, -1);
 }
 
 void pai_http_multi_leave(pai_http_multi *m, int fd) {

@@ -24,6 +24,8 @@ typedef struct pai_http_multi { // owned by the caller, zero it first, then set 
   // private
   pai_timer timer;
   bool late;                 // the timer could not be started
+  int running;               // transfers
+  int kept;                  // idle connections at most
   pai_http_socket **sockets; // by descriptor, owned
   size_t room;
 } pai_http_multi;
@@ -37,6 +39,7 @@ void pai_http_multi_prepare(pai_http_multi *m, CURL *easy);
 // environment says, but for a server of this machine). The strings are borrowed.
 void pai_http_multi_route(CURL *easy, const char *unix_socket, const char *proxy, bool loopback);
 int pai_http_multi_add(pai_http_multi *m, CURL *easy, pai_error *err);
+void pai_http_multi_remove(pai_http_multi *m, CURL *easy);
 // The caller watches the descriptor of a connection himself from now on.
 void pai_http_multi_leave(pai_http_multi *m, int fd);
 

@@ -1,16 +1,14 @@
 /* pai.serve: each request becomes a table and a task. The task runs the handler, makes a response
  * of what it returns, and runs the function of a stream; how it ends decides what a client that has
  * not been answered yet is told. A server is kept in the registry until it has been closed. */
-#include "l_json_call.h"
+#include "l_serve.h"
+
 #include "l_serve_ws.h"
-#include "l_ws_conn.h"
 #include "l_util.h"
-#include "serve.h"
+#include "l_ws_conn.h"
 #include "task.h"
 
-#include <ctype.h>
 #include <string.h>
-#include <strings.h>
 
 #define SERVER "pai.serve.server"
 #define EXCHANGE "pai.serve.exchange"
@@ -67,277 +65,10 @@ static int exchange_gc(lua_State *L) {
   return 0;
 }
 
-/* Requests. */
-
-static int hex_value(char c) {
-  if (c >= '0' && c <= '9')
-    return c - '0';
-  c = (char)tolower((unsigned char)c);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-// Pushes the decoded text; what is no valid %XX stays as it is.
-static void push_decoded(lua_State *L, const char *s, size_t len, bool plus) {
-  luaL_Buffer b;
-  char *to = luaL_buffinitsize(L, &b, len);
-  size_t n = 0;
-  for (size_t i = 0; i < len; i++) {
-    char c = s[i];
-    if (c == '+' && plus) {
-      c = ' ';
-    } else if (c == '%' && len - i > 2 && hex_value(s[i + 1]) >= 0 && hex_value(s[i + 2]) >= 0) {
-      c = (char)(hex_value(s[i + 1]) << 4 | hex_value(s[i + 2]));
-      i += 2;
-    }
-    to[n++] = c;
-  }
-  luaL_pushresultsize(&b, n);
-}
-
-// query: name -> list of values, in order.
-static void push_query(lua_State *L, const char *p) {
-  lua_newtable(L);
-  while (*p != '\0') {
-    size_t len = strcspn(p, "&");
-    const char *equals = memchr(p, '=', len);
-    size_t name_len = equals != NULL ? (size_t)(equals - p) : len;
-    if (len > 0) {
-      push_decoded(L, p, name_len, true);
-      lua_pushvalue(L, -1);
-      if (lua_rawget(L, -3) == LUA_TNIL) {
-        lua_pop(L, 1);
-        lua_newtable(L);
-        lua_pushvalue(L, -2);
-        lua_pushvalue(L, -2);
-        lua_rawset(L, -5);
-      }
-      size_t skip = equals != NULL ? name_len + 1 : len;
-      push_decoded(L, p + skip, len - skip, true);
-      lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
-      lua_pop(L, 2);
-    }
-    p += len;
-    if (*p == '&')
-      p++;
-  }
-}
-
-// Into the table on top; a header that comes again is added after a comma.
-static void add_header(void *ud, const char *name, const char *value) {
-  lua_State *L = ud;
-  luaL_Buffer b;
-  size_t len = strlen(name);
-  char *lower = luaL_buffinitsize(L, &b, len);
-  for (size_t i = 0; i < len; i++)
-    lower[i] = (char)tolower((unsigned char)name[i]);
-  luaL_pushresultsize(&b, len);
-  lua_pushvalue(L, -1);
-  if (lua_rawget(L, -3) == LUA_TSTRING) {
-    lua_pushstring(L, strcmp(lua_tostring(L, -2), "cookie") == 0 ? "; " : ", ");
-    lua_pushstring(L, value);
-    lua_concat(L, 3);
-  } else {
-    lua_pop(L, 1);
-    lua_pushstring(L, value);
-  }
-  lua_rawset(L, -3);
-}
-
 static int l_gone(lua_State *L) {
   exchange *e = luaL_checkudata(L, lua_upvalueindex(1), EXCHANGE);
   lua_pushboolean(L, e->x->gone);
   return 1;
-}
-
-// Pushes the request of the exchange at stack index idx.
-static void push_request(lua_State *L, pai_exchange *x, int idx) {
-  lua_createtable(L, 0, 6);
-  lua_pushstring(L, x->method);
-  lua_setfield(L, -2, "method");
-  size_t path_len = strcspn(x->target, "?");
-  push_decoded(L, x->target, path_len, false);
-  lua_setfield(L, -2, "path");
-  push_query(L, x->target[path_len] == '?' ? x->target + path_len + 1 : "");
-  lua_setfield(L, -2, "query");
-  lua_newtable(L);
-  pai_exchange_headers(x, add_header, L);
-  lua_setfield(L, -2, "headers");
-  lua_pushlstring(L, x->body.data, x->body.len);
-  lua_setfield(L, -2, "body");
-  lua_pushvalue(L, idx);
-  lua_pushcclosure(L, l_gone, 1);
-  lua_setfield(L, -2, "gone");
-  pai_buf_free(&x->body);
-}
-
-/* Answers. */
-
-static void check_text(lua_State *L, const char *name, const char *value, size_t len) {
-  bool fits = *name != '\0' && strpbrk(name, ": \t\r\n") == NULL;
-  for (size_t i = 0; i < len && fits; i++)
-    fits = value[i] != '\r' && value[i] != '\n' && value[i] != '\0';
-  if (!fits)
-    luaL_error(L, "the answer's header \"%s\" cannot be sent", name);
-}
-
-// The value on top, popped.
-static void set_header(lua_State *L, struct MHD_Response *r, const char *name) {
-  size_t len;
-  const char *value = lua_tolstring(L, -1, &len);
-  if (value == NULL)
-    luaL_error(L, "the answer's header \"%s\" must be a string", name);
-  check_text(L, name, value, len);
-  if (MHD_add_response_header(r, name, value) != MHD_YES)
-    luaL_error(L, "the answer's header \"%s\" cannot be sent", name);
-  lua_pop(L, 1);
-}
-
-// Adds the field `headers` of the answer at idx; true if Content-Type was among them.
-static bool set_headers(lua_State *L, struct MHD_Response *r, int idx) {
-  bool typed = false;
-  int type = lua_getfield(L, idx, "headers");
-  if (type != LUA_TNIL && type != LUA_TTABLE)
-    luaL_error(L, "the answer's headers must be a table");
-  int headers = lua_gettop(L);
-  if (type == LUA_TTABLE) {
-    for (lua_pushnil(L); lua_next(L, headers) != 0;) {
-      if (lua_type(L, -2) != LUA_TSTRING)
-        luaL_error(L, "the answer's headers must be a table from name to value");
-      const char *name = lua_tostring(L, -2);
-      typed = typed || strcasecmp(name, "content-type") == 0;
-      if (!lua_istable(L, -1)) {
-        set_header(L, r, name);
-        continue;
-      }
-      lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
-      for (lua_Integer i = 1; i <= n; i++) {
-        lua_rawgeti(L, -1, i);
-        set_header(L, r, name);
-      }
-      lua_pop(L, 1);
-    }
-  }
-  lua_settop(L, headers - 1);
-  return typed;
-}
-
-// Pushes the body of the answer at idx (a string, or JSON made of it); returns its content type.
-static const char *push_body(lua_State *L, int idx) {
-  bool json = lua_getfield(L, idx, "json") != LUA_TNIL;
-  bool body = lua_getfield(L, idx, "body") != LUA_TNIL;
-  if (json && body)
-    luaL_error(L, "an answer has either a body or json");
-  if (json) {
-    pai_l_push_json_function(L, "encode");
-    lua_pushvalue(L, -3);
-    lua_call(L, 1, 1);
-    return "application/json";
-  }
-  if (body && lua_type(L, -1) != LUA_TSTRING)
-    luaL_error(L, "the answer's body must be a string, not a %s", luaL_typename(L, -1));
-  if (!body)
-    lua_pushliteral(L, "");
-  return "text/plain; charset=utf-8";
-}
-
-typedef struct response_box { // owns a response until it has been handed over
-  struct MHD_Response *r;
-} response_box;
-
-static int box_gc(lua_State *L) {
-  response_box *box = lua_touserdata(L, 1);
-  if (box->r != NULL)
-    MHD_destroy_response(box->r);
-  box->r = NULL;
-  return 0;
-}
-
-static response_box *push_box(lua_State *L) {
-  response_box *box = lua_newuserdatauv(L, sizeof *box, 0);
-  box->r = NULL;
-  luaL_setmetatable(L, "pai.serve.response");
-  return box;
-}
-
-static unsigned take_status(lua_State *L, int idx) {
-  static const char *const fields[] = {"status",    "headers",  "body",        "json", "stream",
-                                       "websocket", "protocol", "max_message", "ping", NULL};
-  if (!lua_istable(L, idx))
-    luaL_error(L, "the handler must return an answer (a table), not a %s", luaL_typename(L, idx));
-  pai_l_check_options(L, idx, fields);
-  lua_Integer status = pai_l_opt_integer(L, idx, "status", 200);
-  if (status < 200 || status > 599)
-    luaL_error(L, "the answer's status must be between 200 and 599");
-  return (unsigned)status;
-}
-
-// Gives the answer at idx. Returns whether a stream follows; then its function is pushed.
-static bool answer(lua_State *L, exchange *e, int idx) {
-  unsigned status = take_status(L, idx);
-  bool streams = lua_getfield(L, idx, "stream") != LUA_TNIL;
-  if (streams && lua_type(L, -1) != LUA_TFUNCTION)
-    luaL_error(L, "the answer's stream must be a function");
-  response_box *box = push_box(L);
-  const char *type = "application/octet-stream";
-  if (streams) {
-    box->r = pai_exchange_new_stream(e->x);
-  } else {
-    type = push_body(L, idx);
-    size_t len;
-    const char *body = lua_tolstring(L, -1, &len);
-    box->r = MHD_create_response_from_buffer(len, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
-  }
-  if (box->r == NULL)
-    luaL_error(L, "out of memory for an answer");
-  if (!set_headers(L, box->r, idx) && status != 204 && status != 304)
-    MHD_add_response_header(box->r, "Content-Type", type);
-  struct MHD_Response *r = box->r;
-  box->r = NULL;
-  pai_exchange_answer(e->x, status, r);
-  lua_settop(L, idx + 1);
-  return streams;
-}
-
-// What asks for no WebSocket, or for none that we speak.
-static void refuse_upgrade(pai_exchange *x, unsigned status, const pai_error *err) {
-  struct MHD_Response *r = pai_serve_new_message(err->message, strlen(err->message));
-  if (r != NULL && status == 426) {
-    MHD_add_response_header(r, "Upgrade", "websocket");
-    MHD_add_response_header(r, "Sec-WebSocket-Version", "13");
-  }
-  if (r != NULL)
-    pai_exchange_answer(x, status, r);
-  else
-    pai_exchange_refuse(x, status, "", 0);
-}
-
-// Answers with a WebSocket; then its function and the connection are pushed. False: refused.
-static bool answer_websocket(lua_State *L, exchange *e, int idx) {
-  char accept[32];
-  pai_error err;
-  take_status(L, idx);
-  if (lua_getfield(L, idx, "websocket") != LUA_TFUNCTION)
-    luaL_error(L, "the answer's websocket must be a function");
-  for (const char *const *f = (const char *const[]){"status", "body", "json", "stream", NULL};
-       *f != NULL; f++)
-    if (lua_getfield(L, idx, *f) != LUA_TNIL)
-      luaL_error(L, "an answer with a websocket has no %s", *f);
-  lua_settop(L, idx + 1);
-  if (e->x->conn == NULL)
-    return false;
-  unsigned status = pai_serve_ws_check(e->x, accept, &err);
-  if (status != 101) {
-    refuse_upgrade(e->x, status, &err);
-    return false;
-  }
-  response_box *box = push_box(L);
-  box->r = pai_l_serve_ws_push(L, e->x, idx, accept);
-  set_headers(L, box->r, idx);
-  struct MHD_Response *r = box->r;
-  box->r = NULL;
-  pai_exchange_answer(e->x, 101, r);
-  lua_remove(L, -2);
-  return true;
 }
 
 /* The task of a request. Stack: handler, exchange, request. */
@@ -357,9 +88,9 @@ static int handler_done(lua_State *L, int status, lua_KContext ctx) {
     bool upgrade = lua_getfield(L, 4, "websocket") != LUA_TNIL;
     lua_settop(L, 4);
     if (upgrade)
-      return answer_websocket(L, e, 4) ? pai_l_serve_ws_run(L) : 0;
+      return pai_l_serve_answer_websocket(L, e->x, 4) ? pai_l_serve_ws_run(L) : 0;
   }
-  if (!answer(L, e, 4))
+  if (!pai_l_serve_answer(L, e->x, 4))
     return 0;
   lua_pushvalue(L, 2);
   lua_callk(L, 1, 0, 0, stream_done);
@@ -449,7 +180,10 @@ static int start_task(lua_State *L) {
   *e = (exchange){.x = pai_exchange_ref(x)};
   luaL_setmetatable(L, EXCHANGE);
   x->ud = e;
-  push_request(L, x, 3);
+  pai_l_serve_push_request(L, x);
+  lua_pushvalue(L, 3);
+  lua_pushcclosure(L, l_gone, 1);
+  lua_setfield(L, -2, "gone");
   lua_pushvalue(L, 3);
   lua_rawsetp(L, LUA_REGISTRYINDEX, x);
   pai_error err;
@@ -736,7 +470,7 @@ int luaopen_pai_serve(lua_State *L) {
   new_type(L, EXCHANGE, exchange_gc, exchange_methods);
   new_type(L, SERVER, server_gc, server_methods);
   new_type(L, "pai.serve.writer", writer_gc, NULL);
-  new_type(L, "pai.serve.response", box_gc, NULL);
+  pai_l_serve_answer_type(L);
   pai_l_ws_types(L);
   luaL_newlib(L, functions);
   return 1;

@@ -21,6 +21,13 @@
 
 enum { EXIT_FAULT = 70, EXIT_USAGE = 2 };
 
+// A checker of addresses is to see every block, one of leaks to get each back.
+#ifdef __SANITIZE_ADDRESS__
+enum { CHECKED = true };
+#else
+enum { CHECKED = false };
+#endif
+
 static pai_paths paths;
 static bool plain; // pai lua: fails as lua does
 static pai_lua_heap heap;
@@ -52,7 +59,6 @@ static int message_handler(lua_State *L) {
   return 1;
 }
 
-#ifndef __SANITIZE_ADDRESS__
 static int exit_status;
 
 // The finalizer of the state's first object, which Lua therefore calls last. What lua_close would
@@ -73,14 +79,11 @@ static void mark_first_object(lua_State *L) {
   lua_setmetatable(L, -2);
   luaL_ref(L, LUA_REGISTRYINDEX);
 }
-#endif
 
 // Runs every finalizer and ends the process.
 static _Noreturn void leave(lua_State *L, int status) {
-#ifndef __SANITIZE_ADDRESS__ // a leak checker wants every block back
   exit_status = status;
-  heap.ending = true;
-#endif
+  heap.ending = !CHECKED;
   lua_close(L);
   exit(status);
 }
@@ -225,18 +228,16 @@ int main(int argc, char **argv) {
     complain(err.message);
     return EXIT_FAULT;
   }
-#ifndef __SANITIZE_ADDRESS__ // which is to see every block
-  pai_arena_open(&heap.arena);
-#endif
+  if (!CHECKED)
+    pai_arena_open(&heap.arena);
   lua_State *L = lua_newstate(pai_lua_alloc, &heap);
   if (L == NULL) {
     complain("out of memory");
     return EXIT_FAULT;
   }
   lua_atpanic(L, at_panic);
-#ifndef __SANITIZE_ADDRESS__
-  mark_first_object(L);
-#endif
+  if (!CHECKED)
+    mark_first_object(L);
   lua_gc(L, LUA_GCSTEP, -FIRST_COLLECTION_KIB); // a negative step is a credit
   pai_task_set_main_state(L);
   pai_task_set_reporter(say);

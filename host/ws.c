@@ -22,7 +22,7 @@ static void connected(pai_ws *w);
 static void release(pai_ws_conn *c) {
   pai_ws *w = (pai_ws *)c;
   if (w->easy != NULL && w->multi.curl != NULL)
-    curl_multi_remove_handle(w->multi.curl, w->easy);
+    pai_http_multi_remove(&w->multi, w->easy);
   curl_easy_cleanup(w->easy);
   w->easy = NULL;
   pai_http_multi_close(&w->multi);
