@@ -212,7 +212,6 @@ describe("a task", function()
   it("leaves the target as it was when the disk is full", function()
     local out = root .. "/small"
     fs.mkdir(out)
-    local exec = require("pai.exec")
     local mounted = exec.run({ "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", out })
     if not mounted then
       pending("mounting needs root")
