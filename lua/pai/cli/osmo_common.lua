@@ -133,14 +133,52 @@ function M.connect(opts, more)
   return M.checked(require("pai.osmo.client").connect(settings))
 end
 
+---The words of an option in capitals, each of which is known. Raises EUSAGE.
 ---@param list string[]?
+---@param option string
+---@param known string[]
+---@param fits string? a pattern of others that will do
 ---@return string[]?
-function M.upper(list)
-  local out_list = list and {}
-  for i, word in ipairs(list or {}) do
-    out_list[i] = word:upper()
+function M.chosen(list, option, known, fits)
+  local words, is_known = list and {}, {}
+  for _, word in ipairs(known) do
+    is_known[word] = true
   end
-  return out_list
+  for i, word in ipairs(list or {}) do
+    words[i] = word:upper()
+    if not is_known[words[i]] and not (fits and words[i]:find(fits)) then
+      local hint = text.did_you_mean(words[i], known)
+      err.raise("EUSAGE", ("--%s: there is no %s%s"):format(option, words[i], hint), {
+        hint = "it is one of " .. table.concat(known, ", "),
+      })
+    end
+  end
+  return words
+end
+
+---The statuses of runs or tasks among the options; also failures that are new to pai.
+---@param opts table
+---@param known string[]
+---@return string[]?
+function M.statuses(opts, known)
+  return M.chosen(opts.status, "status", known, "^FAILED_[A-Z_]+$")
+end
+
+local PRIORITIES <const> = { "HIGH", "NORMAL", "LOW" }
+
+---The priorities among the options.
+---@param opts table
+---@return string[]?
+function M.priorities(opts)
+  return M.chosen(opts.priority, "priority", PRIORITIES)
+end
+
+---The one priority of a submit.
+---@param opts table
+---@return string?
+function M.priority(opts)
+  local words = M.chosen(opts.priority and { opts.priority }, "priority", PRIORITIES)
+  return words and words[1]
 end
 
 ---Whose things are listed: users or everybody's. Raises EUSAGE for both.
@@ -298,14 +336,14 @@ end
 ---@param v number?
 ---@return string
 function M.seconds(v)
-  return M.known(v) and require("pai.duration").format(v * 1000) or "-"
+  return type(v) == "number" and require("pai.duration").format(v * 1000) or "-"
 end
 
 ---"2026-01-02T03:04:05.678000" without what nobody reads.
 ---@param v string?
 ---@return string
 function M.moment(v)
-  if not M.known(v) then
+  if type(v) ~= "string" then
     return "-"
   end
   return #v > 10 and v:sub(1, 10) .. " " .. v:sub(12, 19) or v
@@ -320,78 +358,6 @@ function M.role_rows(roles)
     rows[#rows + 1] = { r.role_name, M.shown(r.assigned_by), M.moment(r.assigned_at) }
   end
   return rows
-end
-
----0 when a run has completed, else 1.
----@param q table answer of query
----@return integer
-function M.exit_code(q)
-  return q.status == "COMPLETED" and 0 or 1
-end
-
----Prints a run and its tasks for people.
----@param q table answer of query
-function M.print_query(q)
-  out.stdout(text.columns({
-    { "Workflow", q.name },
-    { "Status", q.status },
-    { "User", q.submitted_by },
-    { "Pool", M.shown(q.pool) },
-    { "Submitted", M.moment(q.submit_time) .. " UTC" },
-    { "Queued", M.seconds(q.queued_time) },
-    { "Duration", M.seconds(q.duration) },
-  }))
-  local rows = { { "TASK", "GROUP", "STATUS", "EXIT", "STARTED", "ENDED" } }
-  local reasons = {}
-  for _, g in ipairs(q.groups) do
-    for _, t in ipairs(g.tasks) do
-      rows[#rows + 1] = {
-        t.retry_id > 0 and ("%s retry-%d"):format(t.name, t.retry_id) or t.name,
-        g.name,
-        t.status,
-        M.shown(t.exit_code),
-        M.moment(t.start_time),
-        M.moment(t.end_time),
-      }
-      if M.known(t.failure_message) then
-        reasons[#reasons + 1] = ("%s: %s\n"):format(t.name, text.one_line(t.failure_message))
-      end
-    end
-  end
-  if #rows > 1 then
-    out.stdout("\n", text.columns(rows))
-  end
-  for _, warning in ipairs(q.warnings or {}) do
-    reasons[#reasons + 1] = ("warning: %s\n"):format(text.one_line(warning))
-  end
-  if #reasons > 0 then
-    out.stdout("\n", table.concat(reasons))
-  end
-end
-
----Waits and says what changes; the final answer is printed by the caller.
----@param c pai.osmo.Client
----@param id string
----@param opts table
----@return table answer of query
-function M.wait(c, id, opts)
-  local before = {}
-  return M.checked(c:wait(id, {
-    timeout = M.duration(opts, "timeout"),
-    on_update = function(q)
-      if opts.json then
-        return
-      end
-      for _, g in ipairs(q.groups) do
-        for _, t in ipairs(g.tasks) do
-          if before[t.name] and before[t.name] ~= t.status then
-            out.stderr(("%s %s\n"):format(t.name, t.status))
-          end
-          before[t.name] = t.status
-        end
-      end
-    end,
-  }))
 end
 
 return M

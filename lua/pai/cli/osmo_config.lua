@@ -12,7 +12,7 @@ local function history_rows(configs)
     local tags = common.known(c.tags) and table.move(c.tags, 1, #c.tags, 1, {}) or {}
     table.sort(tags)
     rows[#rows + 1] = {
-      c.config_type,
+      common.shown(c.config_type),
       common.known(c.name) and c.name ~= "" and c.name or "-",
       common.shown(c.revision),
       common.shown(c.username),
@@ -42,7 +42,7 @@ local list = command.new({
   json = command.named_list("configs"),
   rows = function(configs)
     table.sort(configs, function(a, b)
-      return a.config_type < b.config_type
+      return common.shown(a.config_type) < common.shown(b.config_type)
     end)
     return history_rows(configs)
   end,

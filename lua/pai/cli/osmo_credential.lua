@@ -66,6 +66,8 @@ local set = {
   },
 }
 
+local TYPES <const> = { "GENERIC", "REGISTRY", "DATA" }
+
 -- Fields that are no secret; every other one must not stand on a command line.
 local PLAIN <const> = {
   registry = true,
@@ -133,7 +135,7 @@ end
 ---@return integer exit code
 function set.run(words, opts)
   args.count(words, 1, 1, "NAME")
-  local kind = (opts.type or "GENERIC"):upper()
+  local kind = common.chosen({ opts.type or "GENERIC" }, "type", TYPES)[1]
   if not (opts.payload or opts.payload_env or opts.payload_file) then
     err.raise("EUSAGE", "the credential has no content", {
       hint = "--payload-env K=VARIABLE, --payload-file K=FILE; --payload K=V for what is no secret",

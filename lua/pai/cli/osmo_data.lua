@@ -344,7 +344,8 @@ local check = {
 ---@return integer exit code
 function check.run(words, opts)
   args.count(words, 1, 1, "URL")
-  local access = common.upper(opts.access or opts.access_type)
+  local known = require("pai.store").ACCESS
+  local access = common.chosen(opts.access or opts.access_type, "access", known)
   local keys
   if opts.config_file then
     local place = common.checked(require("pai.store.url").parse(words[1]))

@@ -3,6 +3,7 @@ local args = require("pai.cli.args")
 local command = require("pai.cli.osmo_command")
 local common = require("pai.cli.osmo_common")
 local err = require("pai.err")
+local status = require("pai.osmo.client_status")
 local text = require("pai.text")
 
 -- What upstream's client asks for when no status is named.
@@ -94,12 +95,12 @@ local task_list = command.new({
     local summed = opts.summary or opts.aggregate_by_workflow
     return {
       workflow_id = opts.workflow_id,
-      statuses = common.upper(opts.status) or (not summed and ALIVE or nil),
+      statuses = common.statuses(opts, status.TASK) or (not summed and ALIVE or nil),
       users = opts.user,
       all_users = opts.all_users,
       pools = opts.pool,
       nodes = opts.node,
-      priority = common.upper(opts.priority),
+      priority = common.priorities(opts),
       started_after = common.day(opts, "started-after"),
       started_before = common.day(opts, "started-before"),
       limit = common.integer(opts, "count"),

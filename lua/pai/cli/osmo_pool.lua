@@ -32,7 +32,7 @@ local pools = command.new({
       rows[#rows + 1] = {
         name,
         p.status,
-        table.concat(text.keys(p.platforms or {}), ","),
+        table.concat(text.keys(common.known(p.platforms) and p.platforms or {}), ","),
         common.shown(p.description),
       }
     end
@@ -71,7 +71,7 @@ local pool_list = command.new({
     local free = opts.free == true
     local rows = { QUOTA_HEAD[free] }
     for _, p in ipairs(quota.pools) do
-      local row = { p.name, p.status }
+      local row = { p.name, common.shown(p.status) }
       for _, name in ipairs(QUOTA[free]) do
         row[#row + 1] = count(p[name])
       end
@@ -123,6 +123,11 @@ local resource_list = command.new({
     mode_option("used: what they have; free: what is left (default: used)"),
   },
   examples = { { "pai osmo resource list --all --mode free", "" } },
+  read = function(_, opts)
+    if opts.platform and not opts.pool then
+      err.raise("EUSAGE", "--platform goes together with --pool")
+    end
+  end,
   ask = function(c, _, _, opts)
     return c:resources({ pools = opts.pool, platforms = opts.platform, all = opts.all })
   end,

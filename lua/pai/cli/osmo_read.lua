@@ -5,6 +5,8 @@ local common = require("pai.cli.osmo_common")
 local err = require("pai.err")
 local json = require("pai.json")
 local out = require("pai.out")
+local status = require("pai.osmo.client_status")
+local show = require("pai.cli.osmo_show")
 local text = require("pai.text")
 
 local list = {
@@ -61,11 +63,11 @@ local function list_request(opts)
   end
   return {
     name = opts.name,
-    statuses = common.upper(opts.status),
+    statuses = common.statuses(opts, status.WORKFLOW),
     label = opts.label,
     no_label = opts.no_label,
     tags = opts.tags,
-    priority = common.upper(opts.priority),
+    priority = common.priorities(opts),
     pools = opts.pool,
     app = opts.app,
     users = opts.user,
@@ -128,14 +130,22 @@ function query.run(words, opts)
   args.count(words, 1, 1, "ID")
   common.duration(opts, "timeout") -- a mistake is known before anything is asked
   local c = common.connect(opts)
-  local q = opts.wait and common.wait(c, words[1], opts)
+  local q = opts.wait and show.wait(c, words[1], opts)
     or common.checked(c:query(words[1], { verbose = opts.verbose }))
   if opts.json then
     common.print_json(q)
   else
-    common.print_query(q)
+    show.print_query(q)
   end
-  return opts.wait and common.exit_code(q) or 0
+  return opts.wait and show.exit_code(q) or 0
+end
+
+-- Attempts are those of a task.
+local function check_retry(opts)
+  local retry = common.integer(opts, "retry") or common.integer(opts, "retry-id")
+  if retry and not opts.task then
+    err.raise("EUSAGE", "--retry is an attempt of a task: --task NAME goes with it")
+  end
 end
 
 local function print_stream(c, call, id, opts)
@@ -212,6 +222,7 @@ function logs.run(words, opts)
   if opts.error and not opts.task then
     opts.task = failed_task(c, words[1])
   end
+  check_retry(opts)
   opts.streamed = true
   return print_stream(c, "logs", words[1], opts)
 end
@@ -229,6 +240,7 @@ local events = {
 ---@return integer exit code
 function events.run(words, opts)
   args.count(words, 1, 1, "ID")
+  check_retry(opts)
   opts.streamed = true
   return print_stream(common.connect(opts), "events", words[1], opts)
 end

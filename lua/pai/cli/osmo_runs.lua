@@ -4,6 +4,7 @@ local command = require("pai.cli.osmo_command")
 local common = require("pai.cli.osmo_common")
 local json = require("pai.json")
 local out = require("pai.out")
+local show = require("pai.cli.osmo_show")
 
 local function read_file(path)
   local body = common.checked(require("pai.fs").read(path, { max = 16 * 1024 * 1024 }))
@@ -27,7 +28,7 @@ local function submission(words, opts)
     string_variables = opts.set_string,
     labels = opts.label,
     env = opts.set_env,
-    priority = opts.priority and opts.priority:upper(),
+    priority = common.priority(opts),
   }
 end
 
@@ -80,7 +81,7 @@ local function request_of(words, opts)
     pool = opts.pool,
     labels = opts.label,
     env = opts.set_env,
-    priority = opts.priority and opts.priority:upper(),
+    priority = common.priority(opts),
   }
 end
 
@@ -122,13 +123,13 @@ function submit.run(words, opts)
   if not opts.json then
     out.stdout(answer.name .. "\n")
   end
-  local q = common.wait(c, answer.name, opts)
+  local q = show.wait(c, answer.name, opts)
   if opts.json then
     common.print_json(q)
   else
-    common.print_query(q)
+    show.print_query(q)
   end
-  return common.exit_code(q)
+  return show.exit_code(q)
 end
 
 local validate = {
@@ -184,7 +185,7 @@ local cancel = {
 
 -- Does the same to several runs; 1 when one of them could not be done.
 local function each_run(ids, opts, how)
-  local code, results = 0, {}
+  local code, results, hint = 0, {}, nil
   for i, id in ipairs(ids) do
     local answer, e = how.ask(id)
     local name = type(answer) == "table" and answer.name or id
@@ -196,10 +197,13 @@ local function each_run(ids, opts, how)
       out.stdout(("%s: %s\n"):format(name, how.said))
     elseif not opts.json then
       out.stderr(("pai: %s: %s\n"):format(id, e.message))
+      hint = e.hint or hint
     end
   end
   if opts.json then
     common.print_json({ workflows = json.array(results) })
+  elseif hint then
+    out.stderr(("hint: %s\n"):format(hint))
   end
   return code
 end

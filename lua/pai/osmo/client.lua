@@ -8,6 +8,7 @@ local http = require("pai.osmo.client_http")
 local json = require("pai.json")
 local logs = require("pai.osmo.client_logs")
 local status = require("pai.osmo.client_status")
+local shape = require("pai.osmo.client_shape")
 local submit = require("pai.osmo.client_submit")
 
 local M = {}
@@ -50,6 +51,14 @@ end
 
 M.terminal = status.terminal
 
+local VERSION <const> = { major = "string", minor = "string", revision = "string" }
+local POOLS <const> = { pools = { map = { status = "string", platforms = "table?" } } }
+local PROFILE <const> = {
+  profile = "table",
+  roles = "table?",
+  pools = "table?",
+}
+
 local function workflow_path(id, tail)
   return "/api/workflow/" .. http.segment(id) .. (tail or "")
 end
@@ -57,20 +66,23 @@ end
 ---@return table? version {major, minor, revision, hash}
 ---@return pai.Error? err
 function Client:version()
-  return self.transport:call("GET", "/api/version")
+  return self.transport:call("GET", "/api/version", { shape = VERSION })
 end
 
 ---@return table<string, table>? pools by name
 ---@return pai.Error? err
 function Client:pools()
-  local answer, e = self.transport:call("GET", "/api/pool", { query = { all_pools = "True" } })
+  local answer, e = self.transport:call("GET", "/api/pool", {
+    query = { all_pools = "True" },
+    shape = POOLS,
+  })
   return answer and answer.pools, e
 end
 
 ---@return table? settings
 ---@return pai.Error? err
 function Client:profile()
-  return self.transport:call("GET", "/api/profile/settings")
+  return self.transport:call("GET", "/api/profile/settings", { shape = PROFILE })
 end
 
 ---The pool that is meant.
@@ -120,6 +132,7 @@ function Client:query(id, opts)
       verbose = opts.verbose and "True" or nil,
       skip_groups = opts.skip_groups and "True" or nil,
     },
+    shape = opts.skip_groups and shape.RUN or shape.RUN_WITH_TASKS,
   })
 end
 
@@ -134,8 +147,12 @@ end
 local function stream(self, id, tail, opts)
   opts = opts or {}
   local lines = {}
-  local on_line = opts.on_line or function(line)
+  local take = opts.on_line or function(line)
     lines[#lines + 1] = line
+  end
+  -- Our own engine is no address that somebody could open.
+  local on_line = self.target ~= "local" and take or function(line)
+    take(logs.typed(line))
   end
   local query = {
     task_name = opts.task,
@@ -203,6 +220,7 @@ function Client:cancel(id, opts)
   opts = opts or {}
   return self.transport:call("POST", workflow_path(id, "/cancel"), {
     query = { message = opts.message, force = opts.force and "True" or nil },
+    shape = { name = "string" },
   })
 end
 
@@ -229,7 +247,9 @@ function Client:restart(id, opts)
     return nil, e
   end
   local path = "/api/pool/%s/workflow/%s/restart"
-  return self.transport:call("POST", path:format(http.segment(pool), http.segment(id)))
+  return self.transport:call("POST", path:format(http.segment(pool), http.segment(id)), {
+    shape = shape.SUBMITTED,
+  })
 end
 
 ---The spec of a run as the service keeps it, or the template that was submitted.

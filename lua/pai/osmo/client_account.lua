@@ -23,7 +23,9 @@ end
 ---@return {cred_name: string, cred_type: string, profile: string?}[]? credentials never payloads
 ---@return pai.Error? err
 function M:credentials()
-  local answer, e = self.transport:call("GET", "/api/credentials")
+  local answer, e = self.transport:call("GET", "/api/credentials", {
+    shape = { credentials = { list = { cred_name = "string", cred_type = "string" } } },
+  })
   return answer and answer.credentials, e
 end
 
@@ -186,7 +188,9 @@ end
 ---@return table[]? tokens {user_name, token_name, expires_at, description, roles}
 ---@return pai.Error? err
 function M:tokens(user)
-  return self.transport:call("GET", token_path(user))
+  return self.transport:call("GET", token_path(user), {
+    shape = { list = { token_name = "string" } },
+  })
 end
 
 ---@class pai.osmo.TokenOptions
@@ -237,7 +241,9 @@ end
 ---@return table? answer {user_name, token_name, roles: {role_name, assigned_by, assigned_at}[]}
 ---@return pai.Error? err
 function M:token_roles(name)
-  return self.transport:call("GET", token_path(nil, name, "/roles"))
+  return self.transport:call("GET", token_path(nil, name, "/roles"), {
+    shape = { roles = { list = { role_name = "string" } } },
+  })
 end
 
 return M

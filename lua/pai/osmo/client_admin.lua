@@ -10,7 +10,7 @@ local M = {}
 ---@return string[]?
 ---@return pai.Error? err
 function M:users()
-  return self.transport:call("GET", "/api/users")
+  return self.transport:call("GET", "/api/users", { shape = { list = "string" } })
 end
 
 local function user_path(id, tail)
@@ -37,6 +37,7 @@ function M:accounts(opts)
         roles = opts.roles,
         start_index = #users > 0 and #users + 1 or nil,
       },
+      shape = { users = { list = { id = "string" } } },
     })
     if not answer then
       return nil, e
@@ -52,7 +53,7 @@ end
 ---@return table? user {id, created_at, created_by, roles: {role_name, assigned_by, assigned_at}[]}
 ---@return pai.Error? err
 function M:account(id)
-  return self.transport:call("GET", user_path(id))
+  return self.transport:call("GET", user_path(id), { shape = { id = "string" } })
 end
 
 ---@param id string
@@ -60,7 +61,10 @@ end
 ---@return table? user {id, created_at, created_by}
 ---@return pai.Error? err
 function M:create_account(id, roles)
-  return self.transport:call("POST", user_path(), { json = { id = id, roles = roles } })
+  return self.transport:call("POST", user_path(), {
+    json = { id = id, roles = roles },
+    shape = { id = "string" },
+  })
 end
 
 ---Deletes a user with all tokens, roles and the profile.
@@ -101,6 +105,7 @@ function M:config(kind, opts)
   opts = opts or {}
   return self.transport:call("GET", config_path(kind, opts.name), {
     query = { verbose = opts.verbose and "True" or nil },
+    shape = "table",
   })
 end
 
@@ -109,7 +114,10 @@ end
 ---@return table[]? configs {config_type, name, revision, username, created_at, description, tags}
 ---@return pai.Error? err
 function M:config_history(query)
-  local answer, e = self.transport:call("GET", "/api/configs/history", { query = query })
+  local answer, e = self.transport:call("GET", "/api/configs/history", {
+    query = query,
+    shape = { configs = { list = "table" } },
+  })
   return answer and answer.configs, e
 end
 

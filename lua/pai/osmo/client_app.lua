@@ -1,6 +1,7 @@
 -- Workflows that a service keeps under a name ("apps").
 local err = require("pai.err")
 local http = require("pai.osmo.client_http")
+local shape = require("pai.osmo.client_shape")
 
 ---@class pai.osmo.Client
 local M = {}
@@ -22,7 +23,7 @@ end
 ---@return pai.Error? err
 function M:apps(opts)
   opts = opts or {}
-  return self.transport:call("GET", "/api/app", {
+  local answer, e = self.transport:call("GET", "/api/app", {
     query = {
       users = opts.users,
       all_users = opts.all_users and "True" or nil,
@@ -31,7 +32,13 @@ function M:apps(opts)
       limit = opts.limit,
       offset = opts.offset,
     },
+    shape = "table",
   })
+  local why = answer and shape.mismatch(answer.apps or answer, { list = { name = "string" } })
+  if why then
+    return err.fail("EPROTO", "GET /api/app: that is no answer of OSMO: " .. why)
+  end
+  return answer, e
 end
 
 ---@param name string
@@ -42,6 +49,7 @@ function M:app(name, opts)
   opts = opts or {}
   return self.transport:call("GET", app_path(name), {
     query = { version = opts.version, limit = opts.limit, order = opts.order },
+    shape = { versions = "table?" },
   })
 end
 

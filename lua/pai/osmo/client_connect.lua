@@ -104,7 +104,7 @@ function M.service(opts)
     return nil, e
   elseif not transport.user and not transport.bearer then
     return err.fail("EACCES", "no login for " .. url, {
-      hint = "pai osmo login URL --method dev|token",
+      hint = ("pai osmo login %s --token-file FILE, or --method dev"):format(url),
     })
   end
   return transport

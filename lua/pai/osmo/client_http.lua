@@ -58,24 +58,68 @@ local function message_of(body, status)
     value
 end
 
+local AWAY <const> = "a gateway says so in the service's place: it may be back soon"
+
 local HINTS <const> = {
-  [401] = "the service does not take this login: pai osmo login URL",
+  [401] = "the service does not take this login: pai osmo login %s",
   [403] = "your roles do not allow this: pai osmo profile list shows them",
+  [404] = "OSMO has no such route: is %s the address of an OSMO of 6.3 or later?",
   [429] = "the service asks to slow down: try again later",
+  [502] = AWAY,
+  [503] = AWAY,
+  [504] = AWAY,
 }
+
+-- What a connection that failed is about, as libcurl words it, and what may help.
+local NO_CONNECTION <const> = {
+  { "wrong version number", "no TLS is spoken there: is it http:// that is meant?" },
+  { "Could not resolve host", "there is no such host: is the address right?" },
+}
+
+local NO_TRUST <const> =
+  "certificates of an authority of your own: SSL_CERT_FILE names a file of them"
+
+-- The error of a connection, with what may help.
+local function unreached(e)
+  for _, row in ipairs(NO_CONNECTION) do
+    if not e.hint and e.message:find(row[1], 1, true) then
+      e.hint = row[2]
+    end
+  end
+  e.hint = e.hint or e.tls and NO_TRUST or nil
+  return e
+end
+
+-- What is wrong where the service does not know what was asked for.
+local function unknown_hint(message)
+  if message:find("^Pool ") then
+    return "pai osmo pools lists them"
+  elseif message:find("^Workflow ") then
+    return "pai osmo list shows your runs, with --all-users everybody's"
+  elseif not message:find("not found", 1, true) then
+    return "OSMO answers so for a run or a task that it does not know"
+  end
+end
 
 -- How our own engine ends the message about what it has not got.
 local NOT_HERE <const> = "is not supported by the embedded engine"
 
 local function failure(self, e)
   if e.code ~= "EHTTP" then
-    return e
+    return e.code == "ENETWORK" and unreached(e) or e
   end
   local message, value = message_of(e.body, e.status)
   local fields = { http = e.status, retryable = e.retryable, body = e.body }
-  fields.hint = HINTS[e.status]
-  if e.status == 400 and value and value.error_code == "DATABASE" then
-    fields.hint = "OSMO answers so for a run or a task that it does not know"
+  local hint = not (e.status == 404 and value) and HINTS[e.status] or nil
+  fields.hint = hint and hint:format(self.base)
+  if e.status // 100 == 3 then
+    local to = (e.headers or {}).location
+    message = to and "the server sends to " .. to:match("^[^?#]*") or message
+    fields.hint = ("is %s the service's own address, and the login for it?"):format(self.base)
+  elseif e.status == 400 and message:find("^Pool .* not found") then
+    fields.hint = unknown_hint(message)
+  elseif e.status == 400 and value and value.error_code == "DATABASE" then
+    fields.hint = unknown_hint(message)
   elseif self.socket and message:sub(-#NOT_HERE) == NOT_HERE then
     fields.hint = "a service has it: --target osmo, or --target URL"
   end
@@ -97,11 +141,25 @@ local function warn(self, headers)
   self.on_warning(decoded or text)
 end
 
----Whether an error means that the answer, or even the request, got lost on the way.
+---Whether an error means that the answer, or even the request, got lost on the way. A web page
+---comes from who is no OSMO, and has seen to it that none saw the request.
 ---@param e pai.Error
 ---@return boolean
 function M.lost(e)
-  return e.code == "ENETWORK" or e.code == "ETIMEDOUT" or e.code == "EPROTO"
+  return e.code == "ENETWORK" or e.code == "ETIMEDOUT" or (e.code == "EPROTO" and not e.page)
+end
+
+-- The answer of somebody who is no OSMO: its API has no web pages.
+local function page_error(self, what)
+  return err.new("EPROTO", what .. ": a web page came in place of an answer", {
+    hint = ("is %s the address of an OSMO service?"):format(self.base),
+    page = true,
+  })
+end
+
+local function is_page(text)
+  local head = text:sub(1, 64):lower()
+  return head:find("^%s*<!doctype html") ~= nil or head:find("^%s*<html") ~= nil
 end
 
 ---@class pai.osmo.RequestOptions
@@ -111,6 +169,7 @@ end
 ---@field timeout string|integer?
 ---@field secret boolean? the answer is one
 ---@field on_data fun(chunk: string)?
+---@field shape pai.osmo.Shape? what the answer must have
 
 local function options(self, method, path, opts)
   local headers = { ["user-agent"] = "pai/" .. require("pai.version") }
@@ -192,10 +251,14 @@ function Transport:send(method, path, opts)
   if not request then
     return nil, e
   end
-  local res, begun
+  local res, begun, page
   if opts.on_data then
     request.on_data = function(chunk)
+      page = page or (not begun and is_page(chunk))
       begun = true
+      if page then
+        return false
+      end
       return opts.on_data(chunk)
     end
   end
@@ -214,6 +277,9 @@ function Transport:send(method, path, opts)
     return nil, self.absent and M.lost(e) and self.absent() or failure(self, e)
   end
   warn(self, res.headers)
+  if page or (res.headers["content-type"] or ""):find("^text/html") then
+    return nil, page_error(self, method .. " " .. path)
+  end
   return res
 end
 
@@ -221,9 +287,10 @@ end
 ---@param res table
 ---@param what string for messages: "GET /api/version"
 ---@param pick string[]? only these paths are read
+---@param shape pai.osmo.Shape? what it must have
 ---@return any value
 ---@return pai.Error? err EPROTO
-function M.value(res, what, pick)
+function M.value(res, what, pick, shape)
   local value, e
   if pick then
     value, e = json.decode(res.body, { pick = pick })
@@ -231,8 +298,15 @@ function M.value(res, what, pick)
     value, e = res:json()
   end
   if value == nil then
-    local why = e and e.message or "nothing of what was asked for is in it"
-    return err.fail("EPROTO", ("%s: the answer is no JSON: %s"):format(what, why))
+    local why = e and "is no JSON: " .. e.message or "has nothing of what was asked for"
+    if res.body == "" then
+      why = "is empty"
+    end
+    return err.fail("EPROTO", ("%s: the answer %s"):format(what, why))
+  end
+  local why = shape and require("pai.osmo.client_shape").mismatch(value, shape)
+  if why then
+    return err.fail("EPROTO", ("%s: that is no answer of OSMO: %s"):format(what, why))
   end
   return value
 end
@@ -248,7 +322,7 @@ function Transport:call(method, path, opts)
   if not res then
     return nil, e
   end
-  return M.value(res, method .. " " .. path)
+  return M.value(res, method .. " " .. path, nil, opts and opts.shape)
 end
 
 ---@param fields table

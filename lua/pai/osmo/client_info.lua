@@ -28,6 +28,9 @@ local function numbers(usage)
   return out
 end
 
+local POOL <const> = { name = "string", resource_usage = "table?" }
+local QUOTA <const> = { node_sets = { list = { pools = { list = POOL } } } }
+
 ---GPU counts of pools, as numbers. What a NORMAL job can get is the lesser of quota_free and
 ---total_free; a LOW job is bounded by total_free only. Pools with the same `shared` share nodes, so
 ---their totals are the same GPUs.
@@ -38,6 +41,7 @@ function M:quota(opts)
   local named = opts and opts.pools
   local answer, e = self.transport:call("GET", "/api/pool_quota", {
     query = { pools = named, all_pools = flag(not named) },
+    shape = QUOTA,
   })
   if not answer then
     return nil, e
@@ -52,6 +56,8 @@ function M:quota(opts)
   end
   return { pools = pools, sum = numbers(answer.resource_sum), raw = answer }
 end
+
+local NODES <const> = { resources = { list = { hostname = "string", exposed_fields = "table?" } } }
 
 ---Nodes and what they have.
 ---@param opts {pools: string[]?, platforms: string[]?, all: boolean?, concise: boolean?}?
@@ -71,6 +77,7 @@ function M:resources(opts)
       all_pools = flag(opts.all),
       concise = flag(opts.concise),
     },
+    shape = opts.concise and { pools = { list = "table" } } or NODES,
   })
 end
 
@@ -79,7 +86,9 @@ end
 ---@return table?
 ---@return pai.Error? err
 function M:resource(node)
-  local answer, e = self.transport:call("GET", "/api/resources/" .. http.segment(node))
+  local answer, e = self.transport:call("GET", "/api/resources/" .. http.segment(node), {
+    shape = NODES,
+  })
   if not answer then
     if e.http == 500 then
       e.hint = "the service answers so for a node that it does not know"
@@ -120,7 +129,10 @@ function M:tasks(opts)
   query.all_pools = flag(opts.all_pools or not opts.pools)
   query.summary = flag(opts.summary)
   query.aggregate_by_workflow = flag(opts.by_workflow)
-  return self.transport:call("GET", "/api/task", { query = query })
+  return self.transport:call("GET", "/api/task", {
+    query = query,
+    shape = { tasks = "table?", summaries = "table?" },
+  })
 end
 
 ---Changes the profile: pool, email_notification, slack_notification.
@@ -136,7 +148,9 @@ end
 ---@return string[]?
 ---@return pai.Error? err
 function M:tags()
-  local answer, e = self.transport:call("GET", "/api/tag")
+  local answer, e = self.transport:call("GET", "/api/tag", {
+    shape = { tags = { list = "string" } },
+  })
   return answer and answer.tags, e
 end
 

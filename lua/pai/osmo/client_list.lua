@@ -11,6 +11,8 @@ local M = {}
 local PAGE <const> = 1000
 local PATH <const> = "/api/workflow"
 
+local SHAPE <const> = { workflows = { list = { name = "string" } } }
+
 local FILTERS <const> = {
   "users",
   "name",
@@ -68,7 +70,7 @@ local function ask(self, query, limit, offset)
 end
 
 local function read(res, pick)
-  local answer, e = http.value(res, "GET " .. PATH, pick)
+  local answer, e = http.value(res, "GET " .. PATH, pick, SHAPE)
   if not answer then
     return nil, e
   end

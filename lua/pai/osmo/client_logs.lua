@@ -5,6 +5,20 @@ local task = require("pai.task")
 
 local M = {}
 
+---What a user can type in place of an address of the embedded engine, which a log ends with when
+---its run has failed.
+---@param line string
+---@return string
+function M.typed(line)
+  local id, tail = line:match("^http://localhost/api/workflow/([%w_-]+)(.*)$")
+  if id and tail == "" then
+    return ("pai osmo query %s --target local"):format(id)
+  elseif id and tail == "/error_logs" then
+    return ("pai osmo logs %s --error --target local"):format(id)
+  end
+  return line
+end
+
 -- How long a followed stream may be silent before it is asked again.
 local SILENCE <const> = 60000
 

@@ -1,6 +1,7 @@
 -- A submit that is never repeated blindly: each carries a label of its own, and when its answer got
 -- lost, the run is looked for before anything is sent again.
 local client_status = require("pai.osmo.client_status")
+local duration = require("pai.duration")
 local err = require("pai.err")
 local http = require("pai.osmo.client_http")
 local json = require("pai.json")
@@ -29,6 +30,7 @@ local function send_post(self, pool, body, query, timeout)
     query = query,
     json = body,
     timeout = timeout,
+    shape = require("pai.osmo.client_shape").SUBMITTED,
   })
 end
 
@@ -99,10 +101,15 @@ local function look(self, value, name, since)
 end
 
 -- Decides what a lost answer meant: the run that was made, nil for none, or an error.
-local function recover(self, value, name, since, started, timeout)
+local function recover(self, value, name, since, started, timeout, why)
   -- The request may still be under way on the other side until its deadline has passed.
   local rest = self.target == "local" and 0 or timeout - (task.now() - started)
   if rest > 0 then
+    local tell = self.transport.on_warning
+    if tell then
+      local message = "the answer to the submit was lost (%s): in %s it is looked for"
+      tell(message:format(why.message, duration.format(rest)))
+    end
     task.sleep(rest)
   end
   for attempt = 1, 2 do
@@ -168,11 +175,11 @@ function M.send(self, pool, body, query, name, timeout)
     if answer or not maybe_made(e) then
       return answer, e
     end
-    local awake, why = self:awake()
+    local awake, no_engine = self:awake()
     if not awake then
-      return nil, why
+      return nil, no_engine
     end
-    local w, look_err = recover(self, value, name, since, started, timeout)
+    local w, look_err = recover(self, value, name, since, started, timeout, e)
     if w then
       return adopt(w)
     elseif w == nil then

@@ -3,6 +3,7 @@ local duration = require("pai.duration")
 local err = require("pai.err")
 local http = require("pai.osmo.client_http")
 local json = require("pai.json")
+local shape = require("pai.osmo.client_shape")
 local task = require("pai.task")
 
 ---@class pai.osmo.Client
@@ -106,10 +107,10 @@ local function connect(self, id, kind, router, timeout)
 end
 
 -- A task that does not run yet is waited for.
-local function ask(self, path, query, deadline)
+local function ask(self, path, query, deadline, kind)
   local ready = { [425] = true }
   while true do
-    local answer, e = self.transport:call("POST", path, { query = query })
+    local answer, e = self.transport:call("POST", path, { query = query, shape = kind })
     if answer or not ready[e.http] or task.now() + PAUSE > deadline then
       return answer, e
     end
@@ -160,7 +161,7 @@ function M:exec(id, name, opts)
   opts = opts or {}
   local deadline = task.now() + duration.parse(opts.timeout or TIMEOUT)
   local query = { entry_command = opts.entry or "/bin/bash" }
-  local router, e = ask(self, workflow_path(id, "exec/task", name), query, deadline)
+  local router, e = ask(self, workflow_path(id, "exec/task", name), query, deadline, shape.ROUTER)
   if not router then
     return nil, e
   end
@@ -176,7 +177,8 @@ end
 function M:exec_group(id, name, opts)
   local deadline = task.now() + duration.parse(opts.timeout or TIMEOUT)
   local query = { entry_command = opts.entry }
-  local routers, e = ask(self, workflow_path(id, "exec/group", name), query, deadline)
+  local routers, e =
+    ask(self, workflow_path(id, "exec/group", name), query, deadline, { map = shape.ROUTER })
   if not routers then
     return nil, e
   end
@@ -288,7 +290,10 @@ function Forward:ask_router()
   local answer, e = ask(self.client, self.path, {
     task_ports = { self.port.remote },
     use_udp = "False",
-  }, task.now() + duration.parse(TIMEOUT))
+  }, task.now() + duration.parse(TIMEOUT), { list = shape.ROUTER })
+  if answer and not answer[1] then
+    return err.fail("EPROTO", "the service names no router")
+  end
   return answer and answer[1], e
 end
 
@@ -357,9 +362,11 @@ function M:port_forward(id, name, opts)
   local path = workflow_path(id, "portforward", name)
   local deadline = task.now() + duration.parse(opts.timeout or TIMEOUT)
   local query = { task_ports = remote, use_udp = "False" }
-  local routers, e = ask(self, path, query, deadline)
+  local routers, e = ask(self, path, query, deadline, { list = shape.ROUTER })
   if not routers then
     return nil, e
+  elseif #routers ~= #remote then
+    return err.fail("EPROTO", "the service does not name a router for each port")
   end
   local jobs, serving = {}, {}
   local _ <close> = setmetatable({}, {

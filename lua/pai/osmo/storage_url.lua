@@ -27,7 +27,8 @@ function M.check(url, opts)
   end
   local least = LEAST[scheme]
   if not least then
-    local known = "use s3, gs, swift, tos or azure"
+    local known = "use s3, gs, swift, tos"
+      .. (opts and opts.file and ", azure or file" or " or azure")
     return nil, ("'%s' has no storage scheme: %s"):format(url, known)
   end
   local parts, trimmed = 0, rest:gsub("/+$", "")

@@ -74,7 +74,7 @@ function M.parse(url, opts)
     return file_place(url)
   end
   local whole = opts and opts.account and is_account(url) or nil
-  local scheme, why = storage_url.check(whole and url:gsub("/*$", "/x") or url)
+  local scheme, why = storage_url.check(whole and url:gsub("/*$", "/x") or url, { file = true })
   if not scheme then
     return err.fail("EINVAL", why)
   end

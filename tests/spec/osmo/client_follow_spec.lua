@@ -166,6 +166,26 @@ describe("the client of a service:", function()
       assert.equal(80, #follow())
     end)
 
+    it("of the embedded engine ends with what a user can type", function()
+      local at = "http://localhost/api/workflow/x-1"
+      local log = { "[t] see " .. at, at, at .. "/error_logs", at .. "/logs", "http://localhost/x" }
+      local typed = {
+        log[1],
+        "pai osmo query x-1 --target local",
+        "pai osmo logs x-1 --error --target local",
+        log[4],
+        log[5],
+      }
+      local plan = { { to = 2, how = "cut" }, { to = 5, how = "end" } }
+      serve_log(log, plan)
+      assert.same(log, follow())
+      serve_log(log, plan)
+      local c = connect()
+      c.target = "local"
+      local text = assert(c:logs("x-1", { follow = true, silence = "300ms" }))
+      assert.equal(table.concat(typed, "\n") .. "\n", text)
+    end)
+
     it("ends with its caller", function()
       serve_log(lines(3), { { to = 3, how = "hang" } })
       local ok, e = pcall(task.run, function()

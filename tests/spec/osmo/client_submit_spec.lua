@@ -93,6 +93,24 @@ describe("the client of a service:", function()
       assert.equal(1, posts())
     end)
 
+    it("whose answer was lost says so before it waits until nobody can still answer", function()
+      local posts = lossy(9, function()
+        return 1
+      end)
+      local heard = {}
+      local c = connect({
+        on_warning = function(text)
+          heard[#heard + 1] = text
+        end,
+      })
+      local answer = assert(c:submit({ spec = scripted.SPEC, pool = "p", request_timeout = 300 }))
+      assert.same({ "flow-1", 1, 1 }, { answer.name, posts(), #heard })
+      assert.matches(
+        "^the answer to the submit was lost %(.+%): in %d+ ms it is looked for$",
+        heard[1]
+      )
+    end)
+
     it("is found at the second look too", function()
       local looks = 0
       local posts = lossy(9, function()

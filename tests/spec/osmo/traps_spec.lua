@@ -66,6 +66,10 @@ local TRAPS <const> = {
     local code, _, said = pai_run("query", "a-1")
     assert.equal(1, code)
     assert.matches("Workflow a-1 is not found.", said, 1, true)
+    assert.matches("pai osmo list", said, 1, true)
+    -- of what names nothing, that this is what it means
+    srv.answers["GET /api/workflow/{id}"].json.message = "no rows"
+    _, _, said = pai_run("query", "a-1")
     assert.matches("does not know", said, 1, true)
   end,
 

@@ -239,7 +239,7 @@ token: %s
     refused(2, "seen on the command line", "hf", "--payload", "token=abc")
     refused(2, "seen on the command line", "r", "--type", "REGISTRY", "--payload", "auth=abc")
     refused(1, "needs 'auth'", "r", "--type", "REGISTRY", "--payload", "registry=x")
-    refused(1, "no type", "r", "--type", "SSH", "--payload-env", "k=MY_KEY")
+    refused(2, "there is no SSH", "r", "--type", "SSH", "--payload-env", "k=MY_KEY")
     refused(2, "has no content", "r")
     refused(1, "has no 'token'", "r", "--type", "REGISTRY", "--payload-env", "token=MY_KEY")
     refused(1, "cannot be the name", "9x", "--payload-env", "k=MY_KEY")
