@@ -1,8 +1,10 @@
 -- The checks that preflight, deploy and verify share.
+local versions = require("pai.shared.versions")
+
 local M = {}
 
 ---Oldest az that all of this was tried with, as of 2026-05-26.
-M.LOCK = { date = "2026-05-26", az = "2.60.0" }
+M.LOCK = { az = versions.tools.az }
 
 local function tenant(checks, inp)
   local one = checks.subscription()

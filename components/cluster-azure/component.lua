@@ -1,4 +1,6 @@
 -- AKS with a GPU pool, PostgreSQL, Managed Redis, Blob, NFS, Key Vault and Foundry.
+local versions = require("pai.shared.versions")
+
 return {
   api = 1,
   name = "cluster-azure",
@@ -70,7 +72,11 @@ kubectl, helmfile, envsubst, curl and awk are not needed: pai does their work it
       doc = "Networks that are taken away from those the cluster has.",
     },
     system_vm_size = { type = "string", default = "Standard_D16ds_v5", doc = "System nodes." },
-    kubernetes_version = { type = "string", default = "1.33", doc = "Version that AKS offers." },
+    kubernetes_version = {
+      type = "string",
+      default = versions.aks,
+      doc = "Version that AKS offers.",
+    },
     gpu_vm_size = { type = "string", default = "Standard_NC40ads_H100_v5", doc = "GPU nodes." },
     gpu_priority = {
       type = "enum",
@@ -91,7 +97,11 @@ kubectl, helmfile, envsubst, curl and awk are not needed: pai does their work it
       default = false,
       doc = "Every GPU workload tolerates the taint of Spot nodes.",
     },
-    gpu_operator_version = { type = "string", default = "v25.10.1", doc = "Chart version." },
+    gpu_operator_version = {
+      type = "string",
+      default = versions.gpu_operator.version,
+      doc = "Chart version.",
+    },
     pg_sku = { type = "string", default = "GP_Standard_D2s_v3", doc = "Size of PostgreSQL." },
     pg_storage_mb = { type = "integer", default = 32768, doc = "Its storage in MiB." },
     pg_version = { type = "string", default = "16", doc = "Its major version." },

@@ -1,18 +1,19 @@
 -- What the actions share: versions, names, Terraform's variables, and what is known of the cluster
 -- that is there already.
+local versions = require("pai.shared.versions")
+
 local M = {}
 
----Versions and names, as of 2026-08-21.
+---Versions and names.
 M.LOCK = {
-  date = "2026-08-21",
-  az = "2.60.0",
-  terraform = "1.9.8",
-  terraform_below = "2.0.0",
-  helm = "3.0.0",
-  gpu_chart = "gpu-operator",
-  gpu_repo = "https://helm.ngc.nvidia.com/nvidia",
+  az = versions.tools.az,
+  terraform = versions.tools.terraform,
+  terraform_below = versions.tools.terraform_below,
+  helm = versions.tools.helm,
+  gpu_chart = versions.gpu_operator.chart,
+  gpu_repo = versions.gpu_operator.repo,
   gpu_namespace = "gpu-operator",
-  gpu_least_on_1_33 = "25.10.1", -- gpu-operator issue 1745
+  gpu_least_on_1_33 = versions.gpu_operator.least_on_1_33,
   class = "azurefile-nfs-premium",
   service_cidr = "192.168.0.0/16",
   system_max = 6,

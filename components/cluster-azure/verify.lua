@@ -1,6 +1,7 @@
 -- The cluster as it is: outputs, networks that may reach it, containers, nodes, class and GPUs.
 local cluster = require("cluster-azure.cluster")
 local constraints = require("cluster-azure.constraints")
+local beside = require("pai.shared.drift")
 local stack = require("cluster-azure.stack")
 
 -- Whether this machine may still reach the API server. A change of address is shown, never mended
@@ -79,5 +80,14 @@ return {
       end,
     },
     { name = "cluster", checks = cluster.gate },
+    {
+      name = "versions",
+      title = "Beside the lock",
+      timeout = "2m",
+      checks = function(ctx, inp)
+        local chart = stack.LOCK.gpu_chart
+        return beside.releases(ctx, inp, { { chart = chart, version = inp.gpu_operator_version } })
+      end,
+    },
   },
 }

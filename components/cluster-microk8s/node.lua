@@ -1,14 +1,15 @@
 -- What preflight, deploy, verify and teardown share: the versions, root's words, and the gate.
+local versions = require("pai.shared.versions")
+
 local M = {}
 
----Versions and names, as of 2026-08-21 (OSMO's MicroK8s installer at that date).
+---Versions and names (OSMO's MicroK8s installer at their date).
 M.LOCK = {
-  date = "2026-08-21",
-  channel = "1.31/stable",
-  minimum = "1.31.0",
-  driver = "525.0.0",
-  snapd = "2.45.0",
-  git = "2.25.0",
+  channel = versions.microk8s.channel,
+  minimum = versions.microk8s.minimum,
+  driver = versions.tools.driver,
+  snapd = versions.tools.snapd,
+  git = versions.tools.git,
   addons = { "dns", "hostpath-storage", "helm3", "rbac", "minio" },
   class = "microk8s-hostpath",
   ports = { 16443, 10250, 10255 },

@@ -1,12 +1,14 @@
 -- The catalog, where the account is, and what the actions ask of it.
+local versions = require("pai.shared.versions")
+
 local M = {}
 
 ---Versions as of 2026-05-26; models and capabilities as of the same date.
 M.LOCK = {
   date = "2026-05-26",
-  az = "2.60.0",
-  terraform = "1.9.8",
-  terraform_below = "2.0.0",
+  az = versions.tools.az,
+  terraform = versions.tools.terraform,
+  terraform_below = versions.tools.terraform_below,
   api = "2024-05-01-preview",
 }
 

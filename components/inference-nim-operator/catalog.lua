@@ -1,15 +1,16 @@
 -- What the actions share: versions with the date at which they held, names, and the NIMs
 -- (lua/pai/shared/nims.lua, which other recipes read too).
 local nims = require("pai.shared.nims")
+local versions = require("pai.shared.versions")
 
 local M = {}
 
 M.LOCK = {
-  date = "2026-08-21",
-  chart = "k8s-nim-operator",
-  repo = "https://helm.ngc.nvidia.com/nvidia",
-  operator = "3.1.0",
-  helm = "3.0.0",
+  date = versions.date,
+  chart = versions.nim_operator.chart,
+  repo = versions.nim_operator.repo,
+  operator = versions.nim_operator.version,
+  helm = versions.tools.helm,
   -- huggingface_hub has no release pinned upstream; hf_transfer comes with the extra.
   downloader = "python:3.11-slim",
   hub = "huggingface_hub[cli,hf_transfer]>=0.34,<1",

@@ -1,14 +1,15 @@
 -- What the actions share: the outputs of cluster-azure as a configuration of OSMO.
 local osmo = require("pai.shared.osmo")
+local versions = require("pai.shared.versions")
 
 local M = {}
 
 ---Oldest tools that all of this was tried with, as of 2026-08-21.
 M.LOCK = {
   date = "2026-08-21",
-  az = "2.60.0",
-  terraform = "1.9.8",
-  terraform_below = "2.0.0",
+  az = versions.tools.az,
+  terraform = versions.tools.terraform,
+  terraform_below = versions.tools.terraform_below,
 }
 
 M.PROVIDERS = {

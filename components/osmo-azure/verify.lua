@@ -16,5 +16,6 @@ return {
       end,
     },
     osmo.service(),
+    osmo.versions(),
   },
 }

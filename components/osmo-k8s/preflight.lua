@@ -1,5 +1,6 @@
 -- Nothing here asks the cluster: a preflight comes before it is made.
 local checks_of = require("pai.shared.osmo_checks")
+local versions = require("pai.shared.versions")
 
 -- MinIO's own is asked for by deploy, where it is known whether one is to be installed.
 local charts, images = checks_of.outside({ "postgres", "redis", "mc", "hello" })
@@ -8,7 +9,7 @@ local function microk8s(ctx)
   if not ctx.which("microk8s") then
     return { name = "microk8s version", state = "skipped", measured = "the cluster is not here" }
   end
-  return ctx.check.version("microk8s", "1.31.0")
+  return ctx.check.version("microk8s", versions.microk8s.minimum)
 end
 
 return {

@@ -12,5 +12,6 @@ return {
       end,
     },
     osmo.service(),
+    osmo.versions(),
   },
 }

@@ -1,5 +1,7 @@
 -- The versions of an OSMO deployment that go together, in one place and with their date. Sources:
 -- NVIDIA/OSMO main at that date (charts 1.4.0, application 6.4.0, its deployment scripts).
+local versions = require("pai.shared.versions")
+
 return {
   date = "2026-08-21",
   charts = {
@@ -31,18 +33,9 @@ return {
     hello = "alpine:3.20",
     cuda = "nvcr.io/nvidia/cuda:12.4.1-base-ubuntu22.04",
   },
-  kai = {
-    version = "0.14.0",
-    chart = "https://github.com/NVIDIA/KAI-Scheduler/releases/download/v0.14.0/"
-      .. "kai-scheduler-v0.14.0.tgz",
-  },
-  -- The first one whose ClusterPolicy validates on Kubernetes 1.33 (gpu-operator issue 1745).
-  gpu_operator = {
-    version = "v25.10.1",
-    repo = "https://helm.ngc.nvidia.com/nvidia",
-  },
-  cli = "6.3.0",
+  kai = { version = versions.kai.version, chart = versions.kai.url },
+  gpu_operator = versions.gpu_operator,
   -- OSMO's own minimums.
   kubernetes = "1.30.0",
-  helm = "3.0.0",
+  helm = versions.tools.helm,
 }

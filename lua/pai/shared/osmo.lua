@@ -1,7 +1,9 @@
 -- What the components that deploy OSMO declare alike: inputs and the steps of deploy, verify and
 -- teardown. Where the cluster, its database and its storage come from is the component's own: it
 -- gives `conf`, which makes the configuration for ctx.osmo_deploy.
+local drift = require("pai.shared.drift")
 local entitlement = require("pai.shared.entitlement")
+local versions = require("pai.shared.versions")
 
 local M = {}
 
@@ -198,6 +200,31 @@ function M.service()
       if not inp.url then
         list[#list + 1] = ctx.osmo_deploy.forward_check(M.conf(ctx, inp))
       end
+      return list
+    end,
+  }
+end
+
+---The step of verify that shows what there is beside the lock. The charts of OSMO itself are among
+---the releases' checks.
+---@return table step
+function M.versions()
+  return {
+    name = "versions",
+    title = "Beside the lock",
+    timeout = "2m",
+    checks = function(ctx, inp)
+      local c = M.conf(ctx, inp)
+      local lock = ctx.osmo_deploy.LOCK
+      local list = drift.releases(ctx, inp, { versions.kai, versions.gpu_operator })
+      local global = c.values and c.values.global or {}
+      list[#list + 1] = drift.images(
+        ctx,
+        inp.context,
+        { c.namespaces.service, c.namespaces.operator },
+        global.osmoImageLocation or lock.images.registry,
+        global.osmoImageTag or lock.images.tag
+      )
       return list
     end,
   }

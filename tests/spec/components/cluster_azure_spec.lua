@@ -457,6 +457,22 @@ describe("cluster-azure", function()
 
     cluster.it("is green for what deploy made, and red for what is amiss", function(c)
       ready(c)
+      local function releases(version)
+        talk:instead({
+          argv = { "helm", "list", "--kube-context", "..." },
+          stdout = json.encode(json.array({
+            {
+              name = "gpu-operator",
+              namespace = "gpu-operator",
+              revision = "1",
+              status = "deployed",
+              chart = "gpu-operator-" .. version,
+            },
+          })),
+          cite = "helm list --output=json",
+        })
+      end
+      releases("v25.10.1")
       local address = "203.0.113.4"
       local server = assert(serve.listen({
         handler = function()
@@ -467,6 +483,13 @@ describe("cluster-azure", function()
       local checks, r = verify(ip)
       assert.are.equal(0, r.code, r.stdout)
       assert.are.equal("203.0.113.4, in 203.0.113.4/32", checks["your address"].measured)
+      local chart = "version of gpu-operator"
+      assert.are.equal("ok", checks[chart].state)
+      releases("v25.10.0")
+      checks, r = verify(ip)
+      assert.are.equal(0, r.code, r.stdout)
+      assert.are.equal("warn", checks[chart].state)
+      assert.are.equal("v25.10.0, as gpu-operator in gpu-operator", checks[chart].measured)
       -- 203.0.113.40 begins like an address that is in; it is not in.
       address = "203.0.113.40"
       checks = verify(ip)

@@ -497,9 +497,35 @@ contexts:
       local r = bench:pai({ "verify", "cluster-microk8s", "--json", argv }, { env = env() })
       return checks_of(r), r
     end
-    local _, r = verify("gpu=false")
+    talk:tell({
+      argv = { "snap", "list", "microk8s" },
+      stderr = "error: no matching snaps installed\n",
+      code = 1,
+      cite = "snap list of snapd 2.63",
+    })
+    local checks, r = verify("gpu=false")
     assert.are.equal(0, r.code, r.stdout)
-    local checks = verify("gpu=true")
+    assert.are.equal("skipped", checks.MicroK8s.state)
+    talk:instead({
+      argv = { "snap", "list", "microk8s" },
+      stdout = "Name      Version  Rev   Tracking     Publisher   Notes\n"
+        .. "microk8s  v1.31.4  7449  1.31/stable  canonical** classic\n",
+      cite = "snap list of snapd 2.63",
+    })
+    checks = verify("gpu=false")
+    assert.are.equal("v1.31.4 from channel 1.31/stable", checks.MicroK8s.measured)
+    assert.are.equal("ok", checks.MicroK8s.state)
+    talk:instead({
+      argv = { "snap", "list", "microk8s" },
+      stdout = "Name      Version  Rev   Tracking     Publisher   Notes\n"
+        .. "microk8s  v1.32.1  7500  1.32/stable  canonical** classic\n",
+      cite = "snap list of snapd 2.63",
+    })
+    checks, r = verify("gpu=false")
+    assert.are.equal(0, r.code, r.stdout)
+    assert.are.equal("warn", checks.MicroK8s.state)
+    assert.are.equal("channel 1.31/stable", checks.MicroK8s.expected)
+    checks = verify("gpu=true")
     assert.are.equal("handler runc", checks["RuntimeClass nvidia"].measured)
     assert.are.equal("0 on 0 nodes", checks["GPUs"].measured)
     c:node("one", {
