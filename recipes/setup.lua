@@ -1,4 +1,5 @@
 -- The whole stack, from a choice of targets: cluster, OSMO, inference, each behind its gate.
+local entitlement = require("pai.shared.entitlement")
 local graph = require("setup.graph")
 local needs = require("setup.needs")
 local report = require("setup.report")
@@ -50,7 +51,8 @@ inference  nim, nvcf, foundry or none   one by default; several when they are li
                api.nvcf.nvidia.com a function, *.inference.ai.azure.com and its like Foundry. What
                was chosen must be what it names; nothing is put in the place of another. A
                host that is put together later is red.
-3. preflights  of every component of the choice, side by side; one red stops all that follows
+3. preflights  of the workload (would OSMO take the spec, GPUs and images of its tasks) and of
+               every component of the choice, side by side; one red stops all that follows
 4. cluster     and the Kubernetes gate
 5. osmo and inference-*, side by side, and their gates
 6. gate-workload: the spec is still what was looked through
@@ -159,6 +161,14 @@ This is not for questions about a workflow that ran: see pai osmo logs, or pai r
       default = "https://ifconfig.me/ip",
       doc = "Where one's own public address is asked for, on Azure.",
     },
+    ngc = {
+      type = "secret",
+      env = "NGC_API_KEY",
+      optional = true,
+      hosts = entitlement.KEY_HOSTS,
+      doc = "Key that the workload's images are asked for with; components take it by themselves.",
+    },
+    skip_network = entitlement.INPUTS.skip_network,
     registry = {
       type = "string",
       optional = true,

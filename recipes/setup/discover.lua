@@ -37,14 +37,11 @@ end
 function M.run(ctx, inp)
   local found = { config = read_config(ctx, inp) }
   if inp.spec then
-    local result = ctx.inference.discover({
-      spec = inp.spec,
-      set = inp.set,
-      set_string = inp.set_string,
-    })
-    for key, value in pairs(result) do
+    local opts = { spec = inp.spec, set = inp.set, set_string = inp.set_string }
+    for key, value in pairs(ctx.inference.discover(opts)) do
       found[key] = value
     end
+    found.workload = ctx.inference.workload(opts)
     found.digest = ctx.fs.digest(inp.spec)
   end
   return found

@@ -3,6 +3,7 @@
 local discover = require("setup.discover")
 local pass = require("setup.pass")
 local targets = require("setup.targets")
+local workload = require("setup.workload")
 
 local M = {}
 
@@ -56,9 +57,22 @@ local function endpoints_step()
   }
 end
 
+local function workload_step()
+  return {
+    name = "preflight-workload",
+    title = "Preflight of the workload",
+    after = { "endpoints" },
+    timeout = "3m",
+    checks = function(ctx, inp, got)
+      return workload.checks(ctx, inp, got.discover)
+    end,
+  }
+end
+
 -- The preflights; what has to be there for them comes before.
 local function preflights(inp, add)
-  local names, before = {}, { "endpoints" }
+  local names, before = { "preflight-workload" }, { "endpoints" }
+  add(workload_step())
   if inp.cluster == "azure" and inp.chat_only then
     add(use("login", targets.LOGIN, "deploy", { "endpoints" }, "Login by a device code"))
     before = { "login" }

@@ -38,6 +38,14 @@ local SAME <const> = {
   ["inference-azure"] = { "capabilities", "dir", "endpoint", "subscription" },
 }
 
+-- Components that ask the network before anything is deployed.
+local ASKS <const> = {
+  ["inference-nim-operator"] = true,
+  ["inference-nvcf"] = true,
+  ["osmo-azure"] = true,
+  ["osmo-k8s"] = true,
+}
+
 local FOUND <const> = {}
 
 FOUND["cluster-azure"] = function(inp)
@@ -48,7 +56,11 @@ end
 
 -- How many GPU nodes there will be, and GPUs of each; nil where it is not known. The default node
 -- of cluster-azure, Standard_NC40ads_H100_v5, has one, and there are four of them.
-local function gpus(inp, azure)
+---@param inp table of setup
+---@param azure table inputs of cluster-azure in the file of `config`
+---@return integer? nodes
+---@return integer? each
+function M.gpus(inp, azure)
   local nodes, each = inp.gpu_nodes, inp.gpus_per_node
   if inp.cluster == "azure" then
     nodes = nodes or azure.gpu_max or 4
@@ -70,7 +82,7 @@ FOUND["inference-nim-operator"] = function(inp, found)
       seen[name] = true
     end
   end
-  local nodes, each = gpus(inp, found.config and found.config["cluster-azure"] or {})
+  local nodes, each = M.gpus(inp, found.config and found.config["cluster-azure"] or {})
   return { nims = #names > 0 and names or nil, gpu_nodes = nodes, gpus_per_node = each }
 end
 
@@ -101,6 +113,8 @@ function M.inputs(component, inp, found)
   for name, value in pairs(FOUND[component] and FOUND[component](inp, found) or {}) do
     out[name] = value
   end
+  -- What is false here may be true in a component's own environment.
+  out.skip_network = ASKS[component] and inp.skip_network or nil
   for name, value in pairs(found.config and found.config[component] or {}) do
     out[name] = value
   end

@@ -20,6 +20,7 @@ local function stages(inp)
   local function add(name, of, layer, component)
     list[#list + 1] = { name = name, of = of, layer = layer, component = component }
   end
+  add("preflight-workload", "Preflight", "config")
   for _, component in ipairs(targets.components(inp)) do
     if component == targets.LOGIN then
       add("login", "Preflight", "config", component)

@@ -14,6 +14,11 @@ function M.new(ctx)
   ---@class pai.ctx.inference
   local inference = {}
 
+  local function path_of(opts)
+    local path = opts.spec
+    return path:sub(1, 1) == "/" and path or ctx.fs.join(ctx.cwd, path)
+  end
+
   ---Looks through a workflow spec, rendered with the values given. What can't be rendered raises.
   ---@param opts { spec: string, set: string[]?, set_string: string[]? }
   ---@return pai.inference.Result
@@ -23,16 +28,25 @@ function M.new(ctx)
         err.raise("EINVAL", ("ctx.inference.discover has no option '%s'"):format(tostring(key)))
       end
     end
-    local path = opts.spec
-    if path:sub(1, 1) ~= "/" then
-      path = ctx.fs.join(ctx.cwd, path)
-    end
-    local found, e =
-      discover.file(path, { variables = opts.set, string_variables = opts.set_string })
+    local found, e = discover.file(path_of(opts), {
+      variables = opts.set,
+      string_variables = opts.set_string,
+    })
     if not found then
       error(e, 0)
     end
     return found
+  end
+
+  ---What a workflow asks of the stack: whether OSMO would take it, GPUs, images. A spec that it
+  ---would refuse is an answer, with `problem`.
+  ---@param opts { spec: string, set: string[]?, set_string: string[]? }
+  ---@return pai.inference.Workload
+  function inference.workload(opts)
+    return require("pai.inference.workload").file(path_of(opts), {
+      variables = opts.set,
+      string_variables = opts.set_string,
+    })
   end
 
   ---What was found beside the backends that were chosen, as checks of a gate.

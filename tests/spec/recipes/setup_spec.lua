@@ -634,3 +634,87 @@ describe("setup and the real components", function()
     assert.truthy(seen >= 9, "components that are there: " .. seen)
   end)
 end)
+
+describe("the workload's own preflight", function()
+  local outside = dofile("tests/spec/components/outside.lua")
+  local crypto = require("pai.crypto")
+  local task = require("pai.task")
+
+  local TRAIN <const> = [[
+workflow:
+  name: train
+  resources:
+    default: {cpu: 1, gpu: 4, memory: 1Gi}
+  tasks:
+  - {name: a, image: "nvcr.io/nvidia/pytorch:25.01", command: ["true"]}
+  - {name: b, image: "nvcr.io/nvidia/pytorch:25.01", command: ["true"]}
+  - {name: c, image: "my.registry.example/x:1", command: ["true"]}
+]]
+
+  local function looks(title, fn)
+    it(title, function()
+      task.run(function()
+        local bench = setup.new()
+        local key = "ngc" .. crypto.hex(12)
+        local out = outside.start(key)
+        local ok, problem = pcall(fn, bench, out, function(text, argv)
+          local spec = "spec=" .. bench:write("workflow.yaml", text)
+          local command = { "cluster=microk8s", "inference=none", spec }
+          table.move(argv or {}, 1, #(argv or {}), #command + 1, command)
+          local env = { NGC_API_KEY = key, PHYSICAL_AI_PREFLIGHT_SKIP_NETWORK = "0" }
+          return bench:setup(command, { env = env })
+        end)
+        out:close()
+        bench:remove()
+        assert(ok, problem)
+      end)
+    end)
+  end
+
+  local NGC <const> = "image nvcr.io/nvidia/pytorch:25.01"
+
+  looks("is red for a spec that OSMO would refuse, before anything is made", function(bench, _, run)
+    local text = TRAIN:gsub("name: a, image", "name: a, imag")
+    local events, r, seen = run(text)
+    assert.equal(1, r.code, r.stdout .. r.stderr)
+    assert.truthy(seen.workflow:find("^red .*unknown key 'imag'"), seen.workflow)
+    assert.is_false(bench:is_up("cluster-microk8s"))
+    assert.truthy(seen.stopped:find("stopped at preflight-workload", 1, true), seen.stopped)
+    assert.same({}, support.pick(events, "step.start", "cluster/up"))
+  end)
+
+  looks("compares the largest task with a node, and asks for its images", function(bench, out, run)
+    local mirror = "registry=" .. out.url
+    local _, r, seen = run(TRAIN, { mirror, "gpus_per_node=2" })
+    assert.equal(1, r.code)
+    assert.equal("red a asks for 4", seen["GPUs of a task"])
+    assert.equal("at most 2 on a node", seen["expected GPUs of a task"])
+    assert.equal("ok HTTP 200", seen[NGC])
+    assert.equal("ok HTTP 200", seen["image my.registry.example/x:1"])
+    _, r, seen = run(TRAIN, { mirror, "gpu=false" })
+    assert.equal(1, r.code)
+    assert.equal("red a asks for 4", seen["GPUs of a task"])
+    out.images["nvidia/pytorch:25.01"] = 403
+    _, r, seen = run(TRAIN, { mirror, "gpus_per_node=4" })
+    assert.equal(1, r.code)
+    assert.equal("ok a asks for 4", seen["GPUs of a task"])
+    assert.equal("red HTTP 403", seen[NGC])
+    assert.is_false(bench:is_up("cluster-microk8s"))
+    out.images = {}
+    _, r, seen = run(TRAIN, { mirror })
+    assert.equal(0, r.code, r.stdout .. r.stderr)
+    assert.equal("ok a asks for 4", seen["GPUs of a task"])
+    assert.equal("ok train", seen.workflow)
+  end)
+
+  looks("asks no private registry, and nobody when it is told so", function(_, out, run)
+    local text = TRAIN:gsub("nvcr.io/nvidia/pytorch:25.01", "my.registry.example/y:1")
+    local _, r, seen = run(text)
+    assert.equal(0, r.code, r.stdout .. r.stderr)
+    assert.truthy(seen["image my.registry.example/x:1"]:find("^skipped my.registry.example has"))
+    _, r, seen = run(TRAIN, { "registry=" .. out.url, "skip_network=true" })
+    assert.equal(0, r.code, r.stdout .. r.stderr)
+    assert.equal("skipped skip_network=true", seen.images)
+    assert.same({}, out.asked)
+  end)
+end)

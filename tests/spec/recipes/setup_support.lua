@@ -39,6 +39,8 @@ return { safety = "changes", needs = { writes = { "@dir" } },
 -- The inputs that setup gives, as the real components declare them.
 local TEXT <const> = '%s = { type = "string", optional = true },'
 local LIST <const> = '%s = { type = "list", of = "string", optional = true },'
+local ASKS <const> = 'skip_network = { type = "boolean", default = false },'
+  .. TEXT:format("registry")
 local KUBE <const> = TEXT:format("context") .. 'kubeconfig = { type = "path", optional = true },'
 
 M.COMPONENTS = {
@@ -57,18 +59,24 @@ M.COMPONENTS = {
     .. 'gpu_max = { type = "integer", optional = true },'
     .. 'spot_tolerated = { type = "boolean", optional = true },',
   ["cluster-onprem"] = KUBE,
-  ["osmo-k8s"] = KUBE .. TEXT:format("url") .. 'gpu = { type = "boolean", default = true },',
+  ["osmo-k8s"] = KUBE
+    .. ASKS
+    .. TEXT:format("url")
+    .. 'gpu = { type = "boolean", default = true },',
   ["osmo-azure"] = KUBE
+    .. ASKS
     .. TEXT:format("subscription")
     .. TEXT:format("url")
     .. 'gpu = { type = "boolean", default = true },',
   ["osmo-cli"] = "",
   ["inference-nim-operator"] = KUBE
+    .. ASKS
     .. LIST:format("nims")
     .. LIST:format("tolerations")
     .. 'gpu_nodes = { type = "integer", optional = true },'
     .. 'gpus_per_node = { type = "integer", optional = true },',
-  ["inference-nvcf"] = LIST:format("functions"),
+  ["inference-nvcf"] = LIST:format("functions")
+    .. 'skip_network = { type = "boolean", default = false },',
   ["inference-azure"] = LIST:format("capabilities") .. LIST:format("models") .. TEXT:format(
     "account"
   ) .. TEXT:format("endpoint") .. TEXT:format("subscription"),
@@ -123,11 +131,20 @@ function Setup:is_up(name)
   return fs.exists(self.dir .. "/infra/cluster-azure/" .. name .. ".up")
 end
 
+-- The images of a workload are asked for by those tests only that have a registry of their own.
+local function quiet(opts)
+  local env = { PHYSICAL_AI_PREFLIGHT_SKIP_NETWORK = "1" }
+  for key, value in pairs(opts and opts.env or {}) do
+    env[key] = value
+  end
+  return setmetatable({ env = env }, { __index = opts })
+end
+
 ---Runs setup; its events, its checks by name (the last of a name), and what it returned.
 function Setup:setup(argv, opts)
   local command = { "setup", "kubeconfig=" .. self.dir .. "/none" }
   table.move(argv, 1, #argv, #command + 1, command)
-  local events, r = self:run(command, opts)
+  local events, r = self:run(command, quiet(opts))
   return events, r, M.seen(events)
 end
 
@@ -135,7 +152,7 @@ end
 function Setup:plan(argv)
   local command = { "plan", "setup", "--json", "kubeconfig=" .. self.dir .. "/none" }
   table.move(argv, 1, #argv, #command + 1, command)
-  local r = self:pai(command)
+  local r = self:pai(command, quiet())
   return json.decode(r.stdout), r
 end
 
