@@ -141,7 +141,8 @@ end
 
 local function modules()
   local checks = {}
-  for i, name in ipairs({ "crypto", "yaml", "http", "serve", "db" }) do
+  local all = { "crypto", "yaml", "http", "serve", "db", "scan", "sign", "ws" }
+  for i, name in ipairs(all) do
     local ok, why = pcall(require, "pai." .. name)
     checks[i] = {
       name = "module " .. name,

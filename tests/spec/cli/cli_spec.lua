@@ -294,6 +294,10 @@ describe("the command line", function()
     for _, check in ipairs(value.checks) do
       names[check.name] = check
     end
+    for _, file in ipairs(assert(fs.glob(fs.dirname(pai.exe) .. "/../lib/pai/*.so"))) do
+      local module = names["module " .. fs.basename(file):gsub("%.so$", "")]
+      assert.are.equal("ok", module and module.state, file)
+    end
     for _, name in ipairs({
       "bubblewrap",
       "user namespaces",
