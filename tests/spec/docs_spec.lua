@@ -8,7 +8,8 @@ local exec = require("pai.exec")
 local fs = require("pai.fs")
 
 -- Each with the least number of commands that it holds.
-local GUIDES <const> = { ["docs/recipes.md"] = 16, ["docs/commands.md"] = 12, ["docs/engine.md"] = 8 }
+local GUIDES <const> =
+  { ["docs/recipes.md"] = 16, ["docs/commands.md"] = 12, ["docs/engine.md"] = 8 }
 
 -- The blocks of the guide in order: { info, line, text }.
 local function blocks(text)
