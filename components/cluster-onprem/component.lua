@@ -22,9 +22,9 @@ deploy          Needs keys and the hosts' keys in known_hosts, and sudo without 
                 The values were put together from public documentation. Prove them on hardware of
                 yours before you rely on them.
 verify          The audit. Every row of the matrix, expected beside found; the state of the stack;
-                API server and etcd, VIP, volumes, addresses, second interfaces, metrics. A hard row
-                that fails is red, drift is yellow, strict=true makes it red too. What can't be read
-                through Kubernetes is named, and never green.
+                API server and etcd, VIP, context, volumes, addresses, second interfaces, metrics.
+                A hard row that fails is red (exit code 1), drift is yellow (0), strict=true makes
+                it red too. What can't be read through Kubernetes is named, and never green.
 verify --active Work of its own on the cluster: CUDA on each GPU node, a volume from worker to
                 worker, a Service with an address, bandwidth of the second interfaces. Every test
                 has a namespace pai-active-TEST, which goes whatever becomes of the test; after

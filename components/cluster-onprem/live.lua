@@ -1,5 +1,6 @@
 -- What a live cluster shows beyond versions and the stack's own state: the API server and its etcd,
 -- the VIP, volumes, addresses, second interfaces, metrics. Each check looks by itself.
+local address = require("cluster-onprem.address")
 local gates = require("cluster-onprem.gates")
 local matrix = require("cluster-onprem.matrix")
 local objects = require("cluster-onprem.objects")
@@ -10,8 +11,10 @@ local ABSENT <const> = { "NotFound", "NoKind" }
 local CONTROL_PLANE <const> = "node-role.kubernetes.io/control-plane"
 local VOLUME <const> = { apiVersion = "longhorn.io/v1beta2", kind = "Volume" }
 local RUNAI <const> = { apiVersion = "run.ai/v1", kind = "RunaiConfig" }
--- Two scrapes of 30 s.
-local FRESH_S <const> = 60
+local MONITOR <const> = { apiVersion = "monitoring.coreos.com/v1", kind = "ServiceMonitor" }
+local PROMETHEUS <const> = { apiVersion = "monitoring.coreos.com/v1", kind = "Prometheus" }
+-- The default of kube-prometheus-stack's scrapeInterval.
+local SCRAPE_S <const> = 30
 -- max(time()-timestamp(DCGM_FI_DEV_GPU_UTIL))
 local QUERY <const> = "/api/v1/query?query=max%28time%28%29-timestamp%28DCGM_FI_DEV_GPU_UTIL%29%29"
 
@@ -68,6 +71,24 @@ local function carriers(k)
     n = n + (pod.status and pod.status.phase == "Running" and 1 or 0)
   end
   return result(n == matrix.control_planes, n)
+end
+
+-- kube-vip has its address in its environment; the context should lead there, not to one host.
+local function by_the_vip(k)
+  local vip
+  for _, pod in ipairs(system_pods(k, "^kube%-vip%-")) do
+    for _, one in ipairs(pod.spec.containers[1].env or {}) do
+      vip = one.name == "address" and one.value or vip
+    end
+  end
+  local host = k:identity().server:match("^%a+://%[?([^/%]]-)%]?:?%d*/?$")
+  if not vip then
+    return result(false, "no kube-vip's pod names an address")
+  elseif not address.range(host) then
+    -- A name of the VIP in DNS is as good; which address it has is not known here.
+    return { state = "warn", measured = ("%s, a name; kube-vip has %s"):format(host, vip) }
+  end
+  return result(host == vip, host == vip and vip or ("%s; kube-vip has %s"):format(host, vip))
 end
 
 local function lease(k)
@@ -142,6 +163,31 @@ local function allocations(k)
   return result(#bad == 0, #bad > 0 and "none for " .. listed(bad) or "one for each worker")
 end
 
+local UNITS <const> = { s = 1, m = 60, h = 3600 }
+
+local function seconds(text)
+  local n, unit = tostring(text):match("^(%d+)([smh])$")
+  return n and tonumber(n) * UNITS[unit] or nil
+end
+
+-- How often the exporter is scraped: as its monitor says, or Prometheus itself.
+local function interval(k)
+  for _, one in ipairs(k:list(MONITOR, { all = true, accept = ABSENT }) or {}) do
+    local endpoint = one.metadata.name:find("dcgm%-exporter") and (one.spec.endpoints or {})[1]
+    local every = endpoint and seconds(endpoint.interval)
+    if every then
+      return every
+    end
+  end
+  for _, one in ipairs(k:list(PROMETHEUS, { all = true, accept = ABSENT }) or {}) do
+    local every = seconds((one.spec or {}).scrapeInterval)
+    if every then
+      return every
+    end
+  end
+  return SCRAPE_S
+end
+
 local function samples(ctx, k)
   for _, one in ipairs(k:list("services", { all = true })) do
     if (one.metadata.labels or {}).app == "kube-prometheus-stack-prometheus" then
@@ -154,7 +200,10 @@ local function samples(ctx, k)
       if not age then
         return result(false, found and "there are none" or ("HTTP %d"):format(status))
       end
-      return result(age <= FRESH_S, ("%.0f s old"):format(age))
+      local most = 2 * interval(k)
+      local r = result(age <= most, ("%.0f s old"):format(age))
+      r.expected = ("<= %d s old, two scrapes"):format(most)
+      return r
     end
   end
   return { state = "skipped", measured = "there is no Service of kube-prometheus-stack" }
@@ -206,13 +255,14 @@ function M.checks(ctx, inp)
     check("etcd", "/livez/etcd is well", "journal of etcd on its hosts", health("/livez/etcd")),
     check("etcd members", three, "etcdctl member list on a control plane", members),
     check("kube-vip", three .. " pods run", vip, carriers),
+    check("context", "leads to the VIP", "kubeconfig: server is https://VIP:6443", by_the_vip),
     check("lease plndr-cp-lock", "renewed within its duration", vip, lease),
     check("Longhorn volumes", "healthy", "a replica's node or disk is gone", volumes),
     check("OSMO's claims", "Bound, class longhorn", "its own class, or the default", osmo_claims),
     check("MetalLB", "a pool, and an advertisement", "pai deploy makes both", pools),
     gates.strict_arp(ctx, inp),
     check("nv-ipam", "an allocation for each worker", "the IPPool's nodeSelector", allocations),
-    check("DCGM samples", ("<= %d s old"):format(FRESH_S), "its ServiceMonitor", function(k)
+    check("DCGM samples", "no older than two scrapes", "its ServiceMonitor", function(k)
       return samples(ctx, k)
     end),
     check("Run:ai", "all pods Ready", "pai k8s diagnose -n runai-backend", function(k)

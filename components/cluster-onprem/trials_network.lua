@@ -148,6 +148,20 @@ local function second_address(ctx, pod)
   end
 end
 
+-- Two workers of one model: they have the same network. With RTX servers it is theirs, whose rails
+-- are all on one switch; without two of a kind it is the first two.
+local function pair(nodes)
+  local known, best = {}, nil
+  for _, one in ipairs(nodes) do
+    local first = known[one.model or "?"]
+    if first and (not best or (one.model or ""):find("RTX") and not best.rtx) then
+      best = { first, one, rtx = (one.model or ""):find("RTX") ~= nil }
+    end
+    known[one.model or "?"] = first or one
+  end
+  return best or nodes
+end
+
 ---Bandwidth between two workers over the second interfaces.
 ---@param ctx pai.ctx
 ---@param inp table
@@ -158,6 +172,7 @@ function M.bandwidth(ctx, inp)
     if #nodes < 2 then
       return { check("second interfaces", "two workers", false, #nodes) }
     end
+    nodes = pair(nodes)
     local marks = { ["k8s.v1.cni.cncf.io/networks"] = "default/" .. inp.rail }
     local server = probe.pod(nodes[1].name, { image = inp.image, command = { "iperf", "-s" } })
     -- A namespace of a moment ago has no service account yet: that passes.

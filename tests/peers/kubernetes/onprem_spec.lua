@@ -188,7 +188,12 @@ local function static_pods(name)
         nodeName = name,
         tolerations = { { operator = "Exists" } },
         containers = {
-          { name = component, image = "example.com/x:1", command = { component, word } },
+          {
+            name = component,
+            image = "example.com/x:1",
+            command = { component, word },
+            env = { { name = "address", value = "127.0.0.1" } },
+          },
         },
       },
     }))

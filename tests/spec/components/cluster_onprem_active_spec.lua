@@ -177,6 +177,14 @@ describe("cluster-onprem's active tests", function()
     local client = c.bodies[base .. "network/jobs/client"].spec.template
     assert.are.equal("default/rail", client.metadata.annotations["k8s.v1.cni.cncf.io/networks"])
     assert.are.equal("198.51.100.2", client.spec.containers[1].command[3])
+    -- Of several models the two RTX servers are asked.
+    local models = { gpu1 = "NVIDIA-B200", gpu2 = "NVIDIA-RTX-PRO", gpu3 = "NVIDIA-RTX-PRO" }
+    for name, model in pairs(models) do
+      c.objects["/api/v1/nodes/" .. name].metadata.labels["nvidia.com/gpu.product"] = model
+    end
+    checks, r = active({ tests = "network" })
+    assert.are.equal(0, r.code, r.stdout .. r.stderr)
+    assert.are.equal("189.0 Gbit/s", checks["gpu3 to gpu2"].measured)
   end)
 
   cluster.it("says what is wrong, and cleans up all the same", function(c)

@@ -103,7 +103,13 @@ describe("cluster-onprem", function()
           }),
         },
       })
-      c:pod("kube-system", "kube-vip-" .. name)
+      c:pod("kube-system", "kube-vip-" .. name, {
+        spec = {
+          containers = json.array({
+            { name = "kube-vip", env = json.array({ { name = "address", value = "127.0.0.1" } }) },
+          }),
+        },
+      })
     end
     c:put("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/plndr-cp-lock", {
       spec = {
@@ -263,6 +269,20 @@ describe("cluster-onprem", function()
     assert.are.equal("ok", checks["driver.min rtxprosrv1"].state)
   end)
 
+  cluster.it("ends with 0 where there is drift only, and with 1 where strict=true asks", function(c)
+    stack(c)
+    release("metallb", "metallb", "0.14.9")
+    local checks, r = audit()
+    assert.are.equal(0, r.code, r.stdout .. r.stderr)
+    assert.are.same({ "warn", "0.15.3" }, {
+      checks["metallb"].state,
+      checks["metallb"].expected,
+    })
+    checks, r = audit({ "strict=true" })
+    assert.are.equal(1, r.code)
+    assert.are.equal("red", checks["metallb"].state)
+  end)
+
   cluster.it("asks the API server, etcd, the VIP, volumes, addresses and metrics", function(c)
     stack(c)
     local function red(name, measured)
@@ -291,8 +311,17 @@ describe("cluster-onprem", function()
     local api = c.objects["/api/v1/namespaces/kube-system/pods/kube-apiserver-k8s-1-cp2"]
     api.spec.containers[1].command[2] = "--etcd-servers=https://192.0.2.1:2379"
     red("etcd members", 1)
-    c.objects["/api/v1/namespaces/kube-system/pods/kube-vip-k8s-1-cp3"].status.phase = "Failed"
+    local vip = "/api/v1/namespaces/kube-system/pods/kube-vip-k8s-1-cp"
+    c.objects[vip .. 3].status.phase = "Failed"
     red("kube-vip", 2)
+    for i = 1, 3 do
+      c.objects[vip .. i].spec.containers[1].env[1].value = "192.0.2.10"
+    end
+    red("context", "127.0.0.1; kube-vip has 192.0.2.10")
+    for i = 1, 3 do
+      c.objects[vip .. i].spec.containers[1].env = nil
+    end
+    red("context", "no kube-vip's pod names an address")
     local lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/plndr-cp-lock"
     c.objects[lease].spec.renewTime = "2026-01-01T00:00:00.000000Z"
     red("lease plndr-cp-lock", "2026-01-01T00:00:00.000000Z, by k8s-1-cp1")
@@ -313,8 +342,23 @@ describe("cluster-onprem", function()
       },
     })
     red("nv-ipam", "none for rtxprosrv2 of rail")
-    sample(c, "600")
-    red("DCGM samples", "600 s old")
+    sample(c, "61")
+    red("DCGM samples", "61 s old")
+    assert.are.equal("<= 60 s old, two scrapes", audit()["DCGM samples"].expected)
+    c.discovery["/apis/monitoring.coreos.com/v1"] = {
+      prometheuses = "Prometheus",
+      servicemonitors = "ServiceMonitor",
+    }
+    local prometheus = "/apis/monitoring.coreos.com/v1/prometheuses/main"
+    c:put(prometheus, { kind = "Prometheus", spec = { scrapeInterval = "1m" } })
+    assert.are.equal("<= 120 s old, two scrapes", audit()["DCGM samples"].expected)
+    c:put("/apis/monitoring.coreos.com/v1/servicemonitors/nvidia-dcgm-exporter", {
+      kind = "ServiceMonitor",
+      spec = { endpoints = json.array({ { interval = "15s" } }) },
+    })
+    sample(c, "31")
+    assert.are.equal("<= 30 s old, two scrapes", audit()["DCGM samples"].expected)
+    red("DCGM samples", "31 s old")
     sample(c)
     red("DCGM samples", "there are none")
     c.plain[PROMETHEUS .. ":9090/proxy/api/v1/query"] = { status = 503, body = "no endpoints" }
