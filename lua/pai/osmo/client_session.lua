@@ -147,7 +147,11 @@ local function open_session(self, id, router, opts, deadline)
   end
   local ok
   ok, e = conn:send(size_frame(opts.size))
-  return ok and conn, e
+  -- Of a session that was closed meanwhile, why is what the next receive says.
+  if ok or e.code == "ECLOSED" then
+    return conn
+  end
+  return nil, e
 end
 
 ---Starts a command with a terminal in a task. What comes over the connection are the bytes of that
