@@ -148,7 +148,7 @@ local function open_session(self, id, router, opts, deadline)
   local ok
   ok, e = conn:send(size_frame(opts.size))
   -- Of a session that was closed meanwhile, why is what the next receive says.
-  if ok or e.code == "ECLOSED" then
+  if ok or e.code == "ECLOSED" or e.code == "EPIPE" then
     return conn
   end
   return nil, e
