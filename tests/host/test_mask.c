@@ -340,6 +340,43 @@ static void test_many(void) {
   pai_mask_set_free(set);
 }
 
+// One line of 1 MB with each of a thousand values in it, in pieces of any length: nothing waits for
+// its end, and nothing of a value is left.
+static void test_long_line(void) {
+  enum { LINE = 1 << 20, VALUES = 1000, VALUE = 24 };
+  static char line[LINE];
+  pai_mask_set *set = pai_mask_set_new();
+  pai_mask_stream *s = pai_mask_stream_new(set);
+  pai_buf out;
+  pai_buf_init(&out, 2 * LINE);
+  memset(line, 'x', sizeof line);
+  for (uint32_t i = 0; i < VALUES; i++) {
+    char value[VALUE + 1];
+    size_t n = (size_t)snprintf(value, sizeof value, "key-%08x-%03u", i * 2654435761U, i);
+    CHECK(pai_mask_set_add(set, value, n, NULL) == 1);
+    memcpy(line + (size_t)i * (LINE / VALUES) + random_below(LINE / VALUES - VALUE), value, n);
+  }
+  size_t held = 0;
+  for (size_t at = 0; at < sizeof line;) {
+    size_t n = 1 + random_below(3000);
+    n = n < sizeof line - at ? n : sizeof line - at;
+    CHECK(pai_mask_stream_feed(s, line + at, n, &out, NULL) == 0);
+    at += n;
+    held = pai_mask_stream_held(s) > held ? pai_mask_stream_held(s) : held;
+  }
+  CHECK(pai_mask_stream_finish(s, &out, NULL) == 0);
+  int masks = 0, leaks = 0;
+  for (size_t i = 0; i + 4 <= out.len; i++) {
+    masks += memcmp(out.data + i, "***", 3) == 0;
+    leaks += memcmp(out.data + i, "key-", 4) == 0;
+  }
+  CHECK(masks == VALUES && leaks == 0);
+  CHECK(held < 200);
+  pai_buf_free(&out);
+  pai_mask_stream_free(s);
+  pai_mask_set_free(set);
+}
+
 // Every allocation fails once: an error, never a crash, and nothing half shown.
 static void test_out_of_memory(void) {
   for (size_t n = 1; n < 400; n++) {
@@ -376,6 +413,7 @@ int main(void) {
   RUN(test_trailing_newline);
   RUN(test_find);
   RUN(test_many);
+  RUN(test_long_line);
   RUN(test_out_of_memory);
   RUN(test_random);
   return finish();
