@@ -286,17 +286,16 @@ int pai_loop_turn(int64_t max_ms, pai_error *err) {
     return rc;
   bool busy = ready_fn != NULL && ready_fn(ready_ud);
   pai_loop_state.turns = pai_loop_state.turns + 1;
-  // A task that ran mostly makes another one ready: events can wait until none is, or for 1 ms.
-  if (busy && max_ms != 0) {
-    int64_t now = pai_now_ms();
-    if (now == polled_ms)
-      return 0;
-    polled_ms = now;
-  }
   int timeout = wait_ms(max_ms, busy);
   if (timeout < 0 && io_count == 0)
     return pai_error_set(err, PAI_E_INTERNAL,
                          "wait: nothing is left that could end the wait (a deadlock)");
+  // A task that ran mostly makes another one ready, or a timer due at once: events can wait until
+  // there is nothing else to do, or for 1 ms.
+  if (timeout == 0 && max_ms != 0 && pai_now_ms() == polled_ms) {
+    run_timers();
+    return 0;
+  }
   pai_loop_state.waiting = timeout != 0;
   int n = epoll_wait(epoll_fd, batch, BATCH, timeout);
   int errnum = errno;
@@ -304,6 +303,7 @@ int pai_loop_turn(int64_t max_ms, pai_error *err) {
   pai_loop_state.turns = pai_loop_state.turns + 1;
   if (n < 0 && errnum != EINTR)
     return pai_error_sys(err, errnum, "wait for events");
+  polled_ms = pai_now_ms();
   batch_len = n > 0 ? n : 0;
   for (int i = 0; i < batch_len; i++) {
     pai_io *io = batch[i].data.ptr;
