@@ -1,4 +1,5 @@
 -- The active tests of a cluster: pai verify --active cluster-onprem.
+local inputs = require("cluster-onprem.inputs")
 local probe = require("cluster-onprem.probe")
 local network = require("cluster-onprem.trials_network")
 local trials = require("cluster-onprem.trials")
@@ -60,7 +61,7 @@ after an error or Ctrl-C. After a kill its pods end by themselves within half an
 with pai resume, with pai runs cancel, or with the next run.
 ]],
   safety = "changes",
-  inputs = {
+  inputs = inputs.of(inputs.probe, {
     context = { type = "string", doc = "The cluster, by its context in the kubeconfig." },
     tests = {
       type = "list",
@@ -70,26 +71,8 @@ with pai resume, with pai runs cancel, or with the next run.
       doc = "Which of them.",
     },
     storage_class = { type = "string", default = "longhorn", doc = "Class of the volume." },
-    lb_address = {
-      type = "string",
-      optional = true,
-      pattern = "%d+%.%d+%.%d+%.%d+",
-      doc = "Address of MetalLB's range for the Service; it is then asked from here.",
-    },
-    lb_port = { type = "integer", default = 80, min = 1, max = 65535, doc = "Its port." },
-    answer_timeout = { type = "duration", default = "60s", doc = "How long it is asked." },
     rail = { type = "string", default = "rail", pattern = "%l[%l%d-]*", doc = "Second network." },
     min_gbit = { type = "number", default = 0, min = 0, doc = "Least bandwidth, in Gbit/s." },
-    cuda_image = {
-      type = "string",
-      default = "nvcr.io/nvidia/k8s/cuda-sample:vectoradd-cuda12.5.0",
-      doc = "Image whose log says Test PASSED.",
-    },
-    image = {
-      type = "string",
-      default = "registry.k8s.io/e2e-test-images/agnhost:2.53",
-      doc = "Image with sh, netexec and iperf.",
-    },
     timeout = { type = "duration", default = "15m", doc = "Of each Job." },
     patience = {
       type = "integer",
@@ -97,7 +80,7 @@ with pai resume, with pai runs cancel, or with the next run.
       min = 0,
       doc = "Seconds that trouble below a workload may last before it ends a wait.",
     },
-  },
+  }),
   needs = { clusters = { "@context" }, hosts = { "@lb_address" } },
   locks = function(inp)
     return { "kube:" .. inp.context }

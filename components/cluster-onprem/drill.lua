@@ -2,6 +2,7 @@
 -- looks what becomes of the rest, and leaves the cluster as it was found.
 local drain = require("cluster-onprem.drill_drain")
 local driver = require("cluster-onprem.drill_driver")
+local inputs = require("cluster-onprem.inputs")
 local speaker = require("cluster-onprem.drill_speaker")
 
 local DRILLS <const> = {
@@ -69,7 +70,7 @@ the cluster as it was found: the node is uncordoned after an error, a cancel and
 kill pai resume or pai runs cancel does it; until then another drill is refused.
 ]],
   safety = "destroys",
-  inputs = {
+  inputs = inputs.of(inputs.probe, {
     context = { type = "string", doc = "The cluster, by its context in the kubeconfig." },
     drill = {
       type = "enum",
@@ -108,24 +109,6 @@ kill pai resume or pai runs cancel does it; until then another drill is refused.
       min = 0,
       doc = "Seconds that the API may be away in one piece; a shorter gap is yellow.",
     },
-    lb_address = {
-      type = "string",
-      optional = true,
-      pattern = "%d+%.%d+%.%d+%.%d+",
-      doc = "Address of MetalLB's range for the Service; it is then asked from here.",
-    },
-    lb_port = { type = "integer", default = 80, min = 1, max = 65535, doc = "Its port." },
-    answer_timeout = { type = "duration", default = "60s", doc = "How long it is asked." },
-    cuda_image = {
-      type = "string",
-      default = "nvcr.io/nvidia/k8s/cuda-sample:vectoradd-cuda12.5.0",
-      doc = "Image whose log says Test PASSED.",
-    },
-    image = {
-      type = "string",
-      default = "registry.k8s.io/e2e-test-images/agnhost:2.53",
-      doc = "Image with netexec.",
-    },
     timeout = { type = "duration", default = "30m", doc = "Until what was taken away is back." },
     patience = {
       type = "integer",
@@ -133,7 +116,7 @@ kill pai resume or pai runs cancel does it; until then another drill is refused.
       min = 0,
       doc = "Seconds that trouble below a workload may last before it ends a wait.",
     },
-  },
+  }),
   needs = { clusters = { "@context" }, hosts = { "@lb_address" } },
   locks = function(inp)
     return { "kube:" .. inp.context }

@@ -33,6 +33,28 @@ M.network = {
   service_cidr = { type = "string", default = "10.233.0.0/18", doc = "Kubespray's default." },
 }
 
+-- Of what puts work of its own on a cluster.
+M.probe = {
+  lb_address = {
+    type = "string",
+    optional = true,
+    pattern = "%d+%.%d+%.%d+%.%d+",
+    doc = "Address of MetalLB's range for the Service; it is then asked from here.",
+  },
+  lb_port = { type = "integer", default = 80, min = 1, max = 65535, doc = "Its port." },
+  answer_timeout = { type = "duration", default = "60s", doc = "How long it is asked." },
+  cuda_image = {
+    type = "string",
+    default = "nvcr.io/nvidia/k8s/cuda-sample:vectoradd-cuda12.5.0",
+    doc = "Image whose log says Test PASSED.",
+  },
+  image = {
+    type = "string",
+    default = "registry.k8s.io/e2e-test-images/agnhost:2.53",
+    doc = "Image with sh, netexec and iperf.",
+  },
+}
+
 M.hosts = {
   gpus = { type = "integer", default = 8, min = 0, doc = "GPUs of a worker." },
   disk_gib = { type = "integer", default = 200, min = 1, doc = "Room on a control plane." },
