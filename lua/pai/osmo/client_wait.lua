@@ -9,9 +9,9 @@ local task = require("pai.task")
 local M = {}
 
 -- A service that is away for a while does not end a wait; a refusal does.
-local function patient_query(self, id, deadline)
+local function patient_query(self, id, deadline, opts)
   while true do
-    local q, e = self:query(id)
+    local q, e = self:query(id, opts)
     if q or not (http.lost(e) or (e.http and e.http >= 500 and e.retryable)) then
       return q, e
     end
@@ -40,8 +40,13 @@ function M:wait(id, opts)
   local deadline = limit and task.now() + limit
   -- Short runs are noticed soon; the pause grows to what was asked for.
   local pause = math.min(every, opts.first or 20)
+  -- Whoever does not look at the tasks meanwhile gets them at the end: they are most of an answer.
+  local brief = not opts.on_update and { skip_groups = true } or nil
   while true do
-    local q, e = patient_query(self, id, deadline)
+    local q, e = patient_query(self, id, deadline, brief)
+    if q and brief and status.terminal(q.status) then
+      q, e = patient_query(self, id, deadline)
+    end
     if not q then
       return nil, e
     end

@@ -41,6 +41,23 @@ describe("the client of a service:", function()
       assert.same(states, seen)
     end)
 
+    it("asks for the tasks when the run has ended, and before only who looks at them", function()
+      local asked = {}
+      routes["GET /api/workflow/x-1"] = function(req)
+        local brief = (req.query.skip_groups or {})[1] == "True"
+        asked[#asked + 1] = brief and "brief" or "whole"
+        local groups = json.array(brief and {} or { { name = "g", tasks = json.array({}) } })
+        local now = #asked < 3 and "RUNNING" or "COMPLETED"
+        return { json = { name = "x-1", status = now, groups = groups } }
+      end
+      local q = assert(connect():wait("x-1", { every = "10ms" }))
+      assert.equal("g", q.groups[1].name)
+      assert.same({ "brief", "brief", "brief", "whole" }, asked)
+      asked = {}
+      assert(connect():wait("x-1", { every = "10ms", on_update = function() end }))
+      assert.same({ "whole", "whole", "whole" }, asked)
+    end)
+
     it("ends at its deadline with the status it saw", function()
       routes["GET /api/workflow/x-1"] = function()
         return { json = { name = "x-1", status = "HIBERNATING", groups = json.array({}) } }
