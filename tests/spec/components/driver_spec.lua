@@ -149,7 +149,10 @@ describe("driver and osmo-cli", function()
               name = "w-1",
               status = self.workflow,
               groups = json.array({
-                { name = "g", tasks = json.array({ { name = "t", status = self.workflow } }) },
+                {
+                  name = "g",
+                  tasks = json.array({ { name = "t", retry_id = 0, status = self.workflow } }),
+                },
               }),
             },
           }
