@@ -108,6 +108,22 @@ local function has(index, chart, version)
   return false, type(list) == "table" and #list or 0
 end
 
+-- What an index says of these charts. NGC's has megabytes, of which a few lines matter: where it is
+-- laid out as Helm writes it, the parts of these charts are cut out and only they are read. A
+-- chart that is not found so is looked for in the whole.
+local function entries_of(ctx, text, names)
+  local parts = { "entries:" }
+  for _, name in ipairs(names) do
+    local _, from = text:find("\n  " .. name .. ":\n", 1, true)
+    local to = from and (text:find("\n ? ?[^%s-]", from) or #text + 1)
+    if not from then
+      return ctx.yaml.decode(text)
+    end
+    parts[#parts + 1] = "  " .. name .. ":\n" .. text:sub(from + 1, to - 1)
+  end
+  return ctx.yaml.decode(table.concat(parts, "\n") .. "\n")
+end
+
 -- The index of a repository: to everybody first, then to the key.
 local function index_of(ctx, url, key)
   local ask = { url = url .. "/index.yaml", timeout = "25s", accept = "any" }
@@ -153,7 +169,7 @@ function M.charts(ctx, inp, repo, wanted)
             hint = REFUSED[answer.status] or "ask again later",
           }
         end
-        local ok, index = pcall(ctx.yaml.decode, answer.body)
+        local ok, index = pcall(entries_of, ctx, answer.body, names)
         if not ok then
           return { state = "red", measured = "index.yaml can't be read: " .. tostring(index) }
         end

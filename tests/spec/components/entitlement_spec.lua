@@ -121,6 +121,25 @@ describe("inference-nim-operator's entitlement", function()
     assert.equal("red k8s-nim-operator: no such chart", seen["charts of " .. out.url .. "/nvidia"])
   end)
 
+  looks("reads an index however it is laid out", function(_, out, act)
+    for said, text in pairs({
+      ["ok there"] = '{"entries":{"k8s-nim-operator":[{"version":"3.1.0"}]}}',
+      -- as Helm writes it; another chart's part, a map after it, and what can't be read elsewhere
+      ["red k8s-nim-operator: no 3.1.0 among 1 versions"] = "apiVersion: v1\nentries:\n"
+        .. "  aaa:\n  - version: 3.1.0\n  k8s-nim-operator:\n"
+        .. "  - urls:\n    - x\n    version: v3.2.0\n"
+        .. "  zzz:\n  - version: 3.1.0\n    description: [\ngenerated: now\n",
+    }) do
+      out.index_text = text
+      local _, seen = act("preflight", { "nims=cosmos-reason" })
+      assert.equal(said, seen["charts of " .. out.url .. "/nvidia"])
+    end
+    -- as the last thing of the text, without a version of that name but with an app's
+    out.index_text = "entries:\n  k8s-nim-operator:\n  - appVersion: 3.1.0\n    version: v3.1.0"
+    local _, seen = act("preflight", { "nims=cosmos-reason" })
+    assert.equal("ok there", seen["charts of " .. out.url .. "/nvidia"])
+  end)
+
   looks("gives the key to no token service that its input does not name", function(_, out, act)
     out.realm = "http://localhost:" .. out.server:port() -- not 127.0.0.1, so another host
     local r, seen = act("preflight", { "nims=cosmos-reason" })
