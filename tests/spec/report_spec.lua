@@ -50,7 +50,7 @@ describe("pai.report", function()
     has(page, ("ab12"):rep(16))
     has(page, "nothing to show")
     has(page, "30.0s to 1m 30s")
-    has(page, "5 of 6")
+    has(page, "5 of 5")
   end)
 
   it("says first why a run is red, with measured, expected and hint", function()
@@ -69,6 +69,12 @@ describe("pai.report", function()
       notices = { "Demo input was used." },
       sections = {
         { title = "T", kind = "table", columns = { "a", "b" }, rows = { { "x", 1.5 }, { "y" } } },
+        {
+          title = "Marks",
+          kind = "table",
+          columns = { "n", "m" },
+          rows = { { 1, 2 }, { "-", "mixed" } },
+        },
         { title = "Words", kind = "text", text = "one\ntwo" },
         {
           title = "B",
@@ -80,6 +86,10 @@ describe("pai.report", function()
     has(page, "<h1>A &lt;title&gt;</h1>")
     has(page, "Demo input was used.")
     has(page, '<td class="num">1.5</td>')
+    -- A mark for none stands with the numbers; a column of both stays on the left.
+    has(page, '<td class="num">-</td>')
+    has(page, "<td>2</td>")
+    has(page, "<td>mixed</td>")
     has(page, "one\ntwo")
     has(page, 'class="value" height="100%" rx="3" width="25.00%"')
   end)
@@ -247,6 +257,54 @@ describe("pai.report.journal", function()
     step = assert(journal.read(path)).by_name.preflight
     assert.equal("failed", step.state)
     assert.equal(1, #step.bars)
+    fs.write(path, (fs.read(path):gsub('[^\n]*"event":"step[^\n]*"step":"preflight"[^\n]*\n', "")))
+    step = assert(journal.read(path)).by_name.preflight
+    assert.equal("red", step.state)
+  end)
+
+  it("calls a step red whose work is done and whose gate is not green, until it is", function()
+    local function line(event, fields)
+      fields.event, fields.run, fields.t = event, "run-1", "2026-01-01T00:00:00.000Z"
+      fields.step = "a"
+      return require("pai.json").encode(fields) .. "\n"
+    end
+    local function gate(verdict)
+      return line("gate", { kind = "verify", verdict = verdict, checks = {} })
+    end
+    local text = line("run.start", {}) .. line("step.start", {}) .. line("step.done", { ms = 1 })
+    local path = dir .. "/journal.jsonl"
+    fs.write(path, text .. gate("red"))
+    local step = assert(journal.read(path)).by_name.a
+    assert.equal("red", step.state)
+    assert.equal("red", step.bars[1].state)
+    fs.write(path, text .. gate("red") .. gate("green"))
+    assert.equal("done", assert(journal.read(path)).by_name.a.state)
+    fs.write(path, text .. gate("green"))
+    assert.equal("done", assert(journal.read(path)).by_name.a.state)
+  end)
+
+  it("puts items behind their step, which stands as they do", function()
+    local function line(event, fields)
+      fields.event, fields.run, fields.t = event, "run-1", "2026-01-01T00:00:00.000Z"
+      return require("pai.json").encode(fields) .. "\n"
+    end
+    local function ran(name, last)
+      return line("step.start", { step = name }) .. line(last, { step = name, ms = 1, error = {} })
+    end
+    local graph = line("run.graph", { steps = { { name = "a" }, { name = "b" } } })
+    local text = line("run.start", {}) .. graph .. ran("a[x]", "step.done")
+    local path = dir .. "/journal.jsonl"
+    for last, state in pairs({ ["step.done"] = "done", ["step.fail"] = "failed" }) do
+      fs.write(path, text .. ran("a[y]", last))
+      local run = assert(journal.read(path))
+      local names = {}
+      for i, step in ipairs(run.steps) do
+        names[i] = step.name
+      end
+      assert.same({ "a", "a[x]", "a[y]", "b" }, names)
+      assert.equal(state, run.by_name.a.state)
+      assert.equal("waiting", run.by_name.b.state)
+    end
   end)
 
   it("takes the last verdict of a gate and counts those before it", function()

@@ -9,14 +9,31 @@ local M = {}
 
 local GIVEN = {}
 
+-- Which columns hold numbers, and nothing else but marks for none.
+local function numeric_columns(rows, count)
+  local numeric = {}
+  for i = 1, count do
+    local seen, others = false, false
+    for _, row in ipairs(rows) do
+      local none = row[i] == nil or row[i] == "" or row[i] == "-"
+      seen = seen or type(row[i]) == "number"
+      others = others or not none and type(row[i]) ~= "number"
+    end
+    numeric[i] = seen and not others
+  end
+  return numeric
+end
+
 function GIVEN.table(part)
-  local columns, numeric, rows = part.columns or {}, {}, {}
+  local columns, rows, count = part.columns or {}, {}, 0
+  for _, row in ipairs(part.rows or {}) do
+    count = math.max(count, #row, #columns)
+  end
+  local numeric = numeric_columns(part.rows or {}, count)
   for r, row in ipairs(part.rows or {}) do
     local cells = {}
     for i = 1, math.max(#row, #columns) do
-      local is_number = type(row[i]) == "number"
-      numeric[i] = numeric[i] or is_number
-      cells[i] = el("td", { class = is_number and "num" or false }, parts.value_text(row[i]))
+      cells[i] = el("td", { class = numeric[i] and "num" or false }, parts.value_text(row[i]))
     end
     rows[r] = el("tr", {}, cells)
   end

@@ -1,5 +1,6 @@
 -- A run's journal as the report sees it: what ran when, what the gates said, what came of it.
 local lines = require("pai.run.journal")
+local replay = require("pai.run.replay")
 
 local M = {}
 
@@ -11,12 +12,13 @@ local M = {}
 ---@class pai.report.Step
 ---@field name string
 ---@field title? string
----@field state string done|already|skipped|failed|running|waiting
+---@field state string done|already|red|skipped|failed|running|waiting
 ---@field bars pai.report.Bar[]
 ---@field ms? integer
 ---@field result? any
 ---@field error? table
 ---@field reason? string
+---@field item? boolean of a step with `each`
 
 ---@class pai.report.Gate
 ---@field step string
@@ -164,10 +166,21 @@ on["step.fail"] = function(run, e)
   step.error = type(e.error) == "table" and e.error or { message = e.error }
 end
 
+-- A step whose work is done and whose gate is red is not done, until the gate is green.
+local function judge(step, verdict)
+  local bar = step.bars[#step.bars]
+  if verdict == "red" and (step.state == "done" or step.state == "already") then
+    step.held, step.state, bar.state = step.state, "red", "red"
+  elseif verdict == "green" and step.state == "red" then
+    step.state = step.held
+  end
+end
+
 -- A step that is nothing but a gate has no start and no end in the journal: its gate is both.
 local function step_of_gate(run, gate)
   local step = step_of(run, gate.step)
   if #step.bars > 0 and not step.gate_only then
+    judge(step, gate.verdict)
     return
   end
   local longest = 0
@@ -175,7 +188,7 @@ local function step_of_gate(run, gate)
     longest = math.max(longest, tonumber(check.ms) or 0)
   end
   step.gate_only, step.ms = true, longest
-  step.state = gate.verdict == "green" and "done" or "failed"
+  step.state = gate.verdict == "green" and "done" or "red"
   step.bars[#step.bars + 1] = { from = gate.t - longest, to = gate.t, state = step.state }
 end
 
@@ -210,6 +223,30 @@ end
 
 on["run.end"] = function(run, e)
   run.ended = e
+end
+
+-- Items stand after the step that they belong to, which stands as they do.
+local function arrange(run)
+  local items, ordered = {}, {}
+  for _, step in ipairs(run.steps) do
+    local base = run.by_name[replay.step_of_item(step.name)]
+    if base then
+      items[base] = items[base] or {}
+      table.insert(items[base], step)
+      step.item = true
+    end
+  end
+  for _, step in ipairs(run.steps) do
+    if not step.item then
+      ordered[#ordered + 1] = step
+      local own = items[step] or {}
+      table.move(own, 1, #own, #ordered + 1, ordered)
+      if #own > 0 and step.state == "waiting" then
+        step.state = replay.word_of_items(own)
+      end
+    end
+  end
+  run.steps = ordered
 end
 
 -- A run that has not ended has no verdict of its own yet: it is read off its gates and steps.
@@ -259,6 +296,7 @@ function M.read(path)
     end
   end
   local last = run.sessions[#run.sessions]
+  arrange(run)
   run.status = status(run)
   end_session(run, last and last.to or 0)
   run.id = tostring(run.start.run or "")

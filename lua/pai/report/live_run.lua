@@ -122,22 +122,6 @@ local function word_of(unit, running)
   return word
 end
 
--- What a step with items stands at, from its items.
-local WORST <const> = { "failed", "red", "running", "stopped" }
-
-local function word_of_items(items)
-  local seen = {}
-  for _, item in ipairs(items) do
-    seen[item.state] = true
-  end
-  for _, word in ipairs(WORST) do
-    if seen[word] then
-      return word
-    end
-  end
-  return seen.done and "done" or "already"
-end
-
 -- What a heartbeat says, in a line.
 local function said(beat)
   local what = beat.observation or beat.state
@@ -165,7 +149,7 @@ end
 local function steps_of(self, running)
   local list, listed, items = json.array({}), {}, {}
   for _, name in ipairs(self.known.order) do
-    local base = name:match("^(.-)%[.*%]$")
+    local base = replay.step_of_item(name)
     if base then
       items[base] = items[base] or {}
       table.insert(items[base], name)
@@ -182,7 +166,7 @@ local function steps_of(self, running)
     end
     if #own > 0 then
       step.items = own
-      step.state = self.known.units[name] and step.state or word_of_items(own)
+      step.state = self.known.units[name] and step.state or replay.word_of_items(own)
     end
   end
   for _, node in ipairs(self.known.graph or {}) do

@@ -86,12 +86,14 @@ end
 ---@param run pai.report.Run
 ---@return pai.report.Node
 function M.tiles(run)
-  local worked, done, green = 0, 0, 0
+  local worked, count, done, green = 0, 0, 0, 0
   for _, s in ipairs(run.sessions) do
     worked = worked + (s.to - s.from)
   end
   for _, step in ipairs(run.steps) do
-    done = done + ((step.state == "done" or step.state == "already") and 1 or 0)
+    local counts = not step.item and step.state ~= "skipped"
+    count = count + (counts and 1 or 0)
+    done = done + (counts and (step.state == "done" or step.state == "already") and 1 or 0)
   end
   for _, gate in ipairs(run.gates) do
     green = green + (gate.verdict == "green" and 1 or 0)
@@ -110,7 +112,7 @@ function M.tiles(run)
         ("%s to %s"):format(duration.format(low * 1000), duration.format(high * 1000)),
         "text"
       ),
-    tile("Steps done", ("%d of %d"):format(done, #run.steps)),
+    tile("Steps done", ("%d of %d"):format(done, count)),
     tile("Gates green", ("%d of %d"):format(green, #run.gates)),
     run.start.target and tile("Target", run.start.target, "text"),
     #run.sessions > 1 and tile("Resumed", #run.sessions - 1)
@@ -257,9 +259,13 @@ function M.files(run)
     local digest = el("td", { class = "mono soft" }, file.sha256)
     rows[#rows + 1] = el("tr", {}, el("td", {}, path), digest)
   end
-  return #rows > 1
-      and parts.section("files", "Files that ran", parts.table_card("files that ran", rows))
-    or nil
+  if #rows == 1 then
+    return nil
+  end
+  local count = #rows - 1
+  local summary = el("summary", {}, count, count == 1 and " file" or " files")
+  local list = el("details", {}, summary, parts.table_card("files that ran", rows))
+  return parts.section("files", "Files that ran", list)
 end
 
 ---@param run pai.report.Run

@@ -8,7 +8,7 @@ return [[
   --green: #14803c; --green-bg: #e3f5e9; --red: #c02626; --red-bg: #fdebea;
   --amber: #8f5b00; --amber-bg: #fdf3dc; --grey: #6b7483; --grey-bg: #eceff3;
   --bar-done: #2f9e5b; --bar-already: #8fc7a6; --bar-failed: #d64545; --bar-interrupted: #d99a2b;
-  --bar-running: #4a7de8; --gap: #c9ced8;
+  --bar-running: #4a7de8; --gap: #c9ced8; --shade: rgb(20 24 31 / .14);
 }
 @media (prefers-color-scheme: dark) {
   :root {
@@ -17,6 +17,7 @@ return [[
     --green: #6fd695; --green-bg: #12301f; --red: #ff9189; --red-bg: #3a1717;
     --amber: #f0c265; --amber-bg: #352a10; --grey: #a4adba; --grey-bg: #252b35;
     --bar-done: #3fae6c; --bar-already: #2f6a48; --bar-failed: #e06060; --gap: #3a414d;
+    --shade: rgb(0 0 0 / .6);
   }
 }
 * { box-sizing: border-box; }
@@ -92,7 +93,16 @@ figure .notice { margin: .75rem; }
   background: var(--card); border: 1px solid var(--line); border-radius: .6rem;
   padding: 1rem 1.1rem; margin: .75rem 0;
 }
-.scroll { overflow-x: auto; }
+/* A shade at the side to which there is more; it lies under what scrolls along. */
+.scroll {
+  overflow-x: auto;
+  background:
+    linear-gradient(to right, var(--card) 40%, transparent) left / 2rem 100% no-repeat local,
+    linear-gradient(to left, var(--card) 40%, transparent) right / 2rem 100% no-repeat local,
+    linear-gradient(to right, var(--shade), transparent) left / .7rem 100% no-repeat,
+    linear-gradient(to left, var(--shade), transparent) right / .7rem 100% no-repeat,
+    var(--card);
+}
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th {
   text-align: left; white-space: nowrap;
@@ -129,7 +139,7 @@ figcaption { padding: .6rem .95rem .7rem; }
 .time svg { display: block; width: 100%; height: 1.35rem; overflow: visible; }
 .track { fill: var(--quiet); } .gap { fill: var(--gap); }
 .done { fill: var(--bar-done); } .already { fill: var(--bar-already); }
-.failed { fill: var(--bar-failed); } .interrupted { fill: var(--bar-interrupted); }
+.failed, rect.red { fill: var(--bar-failed); } .interrupted { fill: var(--bar-interrupted); }
 .running { fill: var(--bar-running); }
 .tick { stroke: var(--line); stroke-width: 1; }
 .label { fill: var(--soft); font-size: .72rem; font-weight: 400; }
@@ -152,7 +162,7 @@ footer { margin: 3rem 0 2rem; color: var(--soft); font-size: .875rem; }
 @media (max-width: 40rem) {
   .time .lane, .bars .lane { width: 40%; }
   .time .from, .label.minor { display: none; }
-  .scroll table { min-width: 34rem; }
+  .scroll table:has(tr > :nth-child(4)) { min-width: 34rem; }
   .scroll :is(td, th) { max-width: 18rem; overflow-wrap: break-word; }
   .key { width: 8rem; }
 }

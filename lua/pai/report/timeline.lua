@@ -148,6 +148,7 @@ end
 local LEGEND = {
   { "done", "done" },
   { "already", "was already so" },
+  { "red", "gate red" },
   { "failed", "failed" },
   { "interrupted", "interrupted" },
   { "gap", "stopped" },

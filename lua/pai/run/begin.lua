@@ -304,21 +304,22 @@ function M.execute(run, leases)
   return code, status
 end
 
+-- A path as somebody in the run's folder types it.
+local function shown(run, path)
+  local here = run.cwd .. "/"
+  return path:sub(1, #here) == here and path:sub(#here + 1) or path
+end
+
 -- Says how the recipe itself is on record.
 local function say_origin(run, record)
   local composed, unknown = run.state .. "/composed/", {}
   for _, path in ipairs(record and record.unknown or {}) do
     -- What pai put together for an action over components is nobody's file.
-    unknown[#unknown + 1] = path:sub(1, #composed) ~= composed and path or nil
+    unknown[#unknown + 1] = path:sub(1, #composed) ~= composed and shown(run, path) or nil
   end
   if #unknown > 0 then
-    run:log(
-      nil,
-      ("not tracked by git, the copy in %s/files is the record: %s"):format(
-        run.dir,
-        prepare.listed(unknown)
-      )
-    )
+    local list = prepare.listed(unknown)
+    run:log(nil, "not tracked by git, the copy in the run's folder is the record: " .. list)
   elseif record and #record.dirty > 0 then
     run:log(nil, "not committed (--allow-dirty): " .. prepare.listed(record.dirty), "warn")
   end

@@ -137,6 +137,31 @@ function M.word(u)
   return u.green and not u.started and "done" or "started"
 end
 
+---The step that an item belongs to: of "augment[clip1]" it is augment.
+---@param name string
+---@return string? step
+function M.step_of_item(name)
+  return name:match("^(.-)%[.*%]$")
+end
+
+local WORST <const> = { "failed", "red", "running", "stopped" }
+
+---How a step with `each` stands, by its items.
+---@param items { state: string }[] at least one
+---@return string
+function M.word_of_items(items)
+  local seen = {}
+  for _, item in ipairs(items) do
+    seen[item.state] = true
+  end
+  for _, word in ipairs(WORST) do
+    if seen[word] then
+      return word
+    end
+  end
+  return seen.done and "done" or "already"
+end
+
 ---The state of a run that nothing has happened to.
 ---@return pai.run.State
 function M.fresh()
