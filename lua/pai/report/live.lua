@@ -13,11 +13,15 @@ local text = require("pai.text")
 
 local M = {}
 
--- How often journals are looked at, the list of runs every so many times, and when a silent
+-- How often a run's journal is looked at, its lease every so many times, and when a silent
 -- connection gets a comment.
 local EVERY_MS <const> = 250
-local LIST_EVERY <const> = 4
+local LEASE_EVERY <const> = 4
 local KEEP_ALIVE_MS <const> = 10000
+
+-- How often the list of runs is made, at most, and how many times longer than that took is waited.
+local LIST_MS <const> = 1000
+local LIST_SHARE <const> = 50
 
 -- Runs in the list, pages that are open at once, bytes of the report at a time.
 local MAX_RUNS <const> = 100
@@ -38,6 +42,8 @@ local REPORT_POLICY <const> = "sandbox; default-src 'none'; img-src data:; media
 ---@field streams integer
 ---@field closing boolean
 ---@field known table<string, table> summaries by id, with the journal's stamp
+---@field package listed string? the list as it was sent last
+---@field package list_again integer? when it is made again, by task.now
 local Live = {}
 Live.__index = Live
 
@@ -106,17 +112,28 @@ function Live:summary(id)
   return old.brief
 end
 
----The newest runs.
----@return table
+---The newest runs, as JSON.
+---@return string
 function Live:list()
   local all = summary.all(function(id)
     return self:summary(id)
   end)
-  return { runs = json.array(table.move(all, 1, math.min(#all, MAX_RUNS), 1, {})), total = #all }
+  local runs = json.array(table.move(all, 1, math.min(#all, MAX_RUNS), 1, {}))
+  return json.encode({ runs = runs, total = #all })
 end
 
-local function frame(event, value)
-  return ("event: %s\ndata: %s\n\n"):format(event, json.encode(value))
+-- The same for all pages that are open; thousands of runs are looked at less often.
+function Live:shared_list()
+  local now = task.now()
+  if not self.listed or now >= self.list_again then
+    self.listed = self:list()
+    self.list_again = now + math.max(LIST_MS, LIST_SHARE * (task.now() - now))
+  end
+  return self.listed
+end
+
+local function frame(event, encoded)
+  return ("event: %s\ndata: %s\n\n"):format(event, encoded)
 end
 
 -- Writes what has changed to one page, until it or the server goes.
@@ -125,23 +142,20 @@ function Live:stream(w, run)
   turn, quiet_ms = 0, 0
   while not self.closing and not w:gone() do
     local out = {}
-    if turn % LIST_EVERY == 0 then
-      local list = self:list()
-      local now = json.encode(list)
-      out[1] = now ~= listed and frame("runs", list) or nil
-      listed = now
-    end
+    local list = self:shared_list()
+    out[1] = list ~= listed and frame("runs", list) or nil
+    listed = list
     -- That a process has ended without a last word is in no journal.
     local changed = run and run:poll()
-    if run and (changed or turn == 0 or turn % LIST_EVERY == 0) then
+    if run and (changed or turn == 0 or turn % LEASE_EVERY == 0) then
       local now = run:state()
       if changed or now.status ~= shown_status then
-        out[#out + 1] = frame("run", now)
+        out[#out + 1] = frame("run", json.encode(now))
       end
       shown_status = now.status
     end
     if run and #run.lines > 0 then
-      out[#out + 1] = frame("log", { lines = run:take_lines() })
+      out[#out + 1] = frame("log", json.encode({ lines = run:take_lines() }))
     end
     quiet_ms = #out > 0 and 0 or quiet_ms + EVERY_MS
     if #out == 0 and quiet_ms >= KEEP_ALIVE_MS then
@@ -181,7 +195,7 @@ routes["/page.css"] = function(_, req)
 end
 
 routes["/api/runs"] = function(self)
-  return as_json(self:list())
+  return answer(200, "application/json", self:list())
 end
 
 local function run_of(id)
