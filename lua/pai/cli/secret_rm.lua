@@ -37,13 +37,17 @@ end
 local function confirm(name, target, opts)
   if opts.yes then
     return
-  elseif not require("pai.cli.view").can_ask(opts) then
+  end
+  local answer
+  if require("pai.cli.view").can_ask(opts) then
+    local question = ("Remove %s from %s? Type yes to go on: "):format(name, target.path)
+    answer = require("pai.term").read_line(question)
+  end
+  if not answer then
     err.raise("EINPUT", "USER_INPUT_REQUIRED: confirm with --yes", {
       missing = { { name = "--yes", type = "boolean", doc = "remove " .. name } },
     })
-  end
-  local question = ("Remove %s from %s? Type yes to go on: "):format(name, target.path)
-  if require("pai.term").read_line(question) ~= "yes" then
+  elseif answer ~= "yes" then
     err.raise("EDECLINED", ("not confirmed; %s stays in %s"):format(name, target.path))
   end
 end
