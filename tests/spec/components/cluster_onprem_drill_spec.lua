@@ -227,7 +227,6 @@ describe("cluster-onprem's drill of a control plane", function()
       as_found(c)
       prepare(c)
     end
-    local evicted = c.on.Eviction
     c.on.Eviction = function() end
     ends("volumes meanwhile", "warn", "^0 of 1 degraded", { degrade_timeout = "1s" })
     c.on.Eviction = function()
