@@ -22,7 +22,7 @@ local function guarded(script, opts)
         return assert(sandbox.load(text, "@recipe:test.lua", env))
       end
     ]]):format((opts or {}).watchdog or "1s"):gsub("\n", " ") .. script,
-    timeout = (opts or {}).timeout or "60s",
+    timeout = (opts or {}).timeout or "2m",
   })
 end
 
@@ -236,7 +236,7 @@ describe("pai.sandbox", function()
               ticks = ticks + 1
             end
             t:cancel()
-            local ok, e = pcall(t.wait, t, "20s")
+            local ok, e = pcall(t.wait, t, "90s")
             print(ok, e.code, t:status(), ticks >= 1)
           end)
         ]]):format(text),
