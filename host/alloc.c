@@ -39,7 +39,8 @@ char *pai_strndup(const char *s, size_t len) {
   char *copy = pai_alloc(len + 1);
   if (copy == NULL)
     return NULL;
-  memcpy(copy, s, len);
+  if (len != 0) // s may then be NULL
+    memcpy(copy, s, len);
   copy[len] = '\0';
   return copy;
 }
