@@ -12,7 +12,7 @@ local task = require("pai.task")
 
 local M = {}
 
--- A base costs as much as a task without one: it is made when a task follows another so soon.
+-- A base costs as much as a task without one: one is made when a task follows another so soon.
 local SOON <const> = 300
 
 -- How long one stands unused. What the host unmounts meanwhile is held by it.
@@ -55,7 +55,7 @@ local function sweep(bases)
       if base.held.ended or task.now() - base.since >= IDLE then
         table.remove(bases.free, i)
         bases.count = bases.count - 1
-        base.held.close()
+        task.spawn(base.held.close)
       end
     end
   end
@@ -74,9 +74,8 @@ local function works(base)
 end
 
 local function make(engine, bases, root, mounts)
-  bases.count = bases.count + 1
   local held, e = hold.start(root_of.base(engine.paths.real_root))
-  local base = held and { held = held, root = root, mounts = mounts }
+  local base = held and { held = held, root = root, mounts = mounts, since = task.now() }
   local ok = base ~= nil
   if base and not bases.proved then
     ok, e = works(base)
@@ -86,15 +85,23 @@ local function make(engine, bases, root, mounts)
     end
   end
   if not ok then
-    bases.count = bases.count - 1
-    bases.none = true
-    engine:complain("tasks start without prepared mounts: " .. (e and e.message or "none stands"))
-    return nil
+    err.raise("ESTART", e and e.message or "none stands")
   end
+  table.insert(bases.free, base)
   if not bases.swept then
     bases.swept = task.spawn(sweep, bases)
   end
-  return base
+end
+
+-- Makes one for the tasks to come. The one that begins now does not wait for it.
+local function prepare(engine, bases, root, mounts)
+  bases.count, bases.making = bases.count + 1, true
+  local ok, fault = pcall(make, engine, bases, root, mounts)
+  bases.making = nil
+  if not ok then
+    bases.count, bases.none = bases.count - 1, true
+    engine:complain("tasks start without prepared mounts: " .. err.wrap(fault).message)
+  end
 end
 
 ---A base for a task that is about to start; nil where it is to start without.
@@ -118,18 +125,13 @@ function M.take(engine, job)
       return base
     end
     bases.count = bases.count - 1
-    base.held.close()
+    task.spawn(base.held.close)
     base = table.remove(bases.free)
   end
-  if not soon or bases.count >= KEEP then
-    return nil
+  if soon and not bases.making and bases.count < KEEP then
+    task.spawn(prepare, engine, bases, root, mounts)
   end
-  local ok, made = pcall(make, engine, bases, root, mounts)
-  if not ok then
-    bases.none = true
-    engine:complain("tasks start without prepared mounts: " .. err.wrap(made).message)
-  end
-  return ok and made or nil
+  return nil
 end
 
 ---Gives the base of a task back. No process of the task may be alive.

@@ -17,7 +17,7 @@ describe("the scheduler", function()
     local q = engine:run({
       name = "order",
       tasks = {
-        S.sh("first", "echo one > {{output}}/n; sleep 0.2"),
+        S.sh("first", "echo one > {{output}}/n; sleep 1"),
         S.sh("other", "sleep 0.2"),
         S.sh("second", "cat {{input:first}}/n", { inputs = { { task = "first" } } }),
       },

@@ -151,23 +151,25 @@ describe("the engine of an ordinary user", function()
 
   it_runs("opens terminals also where mounts stood ready", function()
     local script = "grep -c ' /proc ' /proc/self/mountinfo > n; echo up; sleep 600"
-    local tasks = {}
-    for i = 1, 3 do
-      tasks[i] = S.sh("t" .. i, script)
-    end
-    local id = submit({ name = "ready", tasks = tasks })
-    local counts = {}
-    for i = 1, 3 do
-      local entry = "id -u; cat n; tty; touch /etc/x; grep CapEff /proc/self/status"
-      local out = inside(id, "t" .. i, "while [ ! -s n ]; do sleep 0.1; done; " .. entry)
+    -- Those that follow one another soon; a slow machine gets another try.
+    for _ = 1, 10 do
+      local tasks = { S.sh("t1", "true") }
+      for i = 2, 5 do
+        local inputs = { { task = "t" .. i - 1 } }
+        tasks[i] = S.sh("t" .. i, i < 5 and "true" or script, { inputs = inputs })
+      end
+      local id = submit({ name = "ready", tasks = tasks })
+      local look = "id -u; cat n; tty; touch /etc/x; grep CapEff /proc/self/status"
+      local out = inside(id, "t5", look)
       assert.truthy(out:find("^" .. (root and NOBODY or "%d+") .. "\r\n"), out)
       assert.truthy(out:find("/dev/pts/0", 1, true), out)
       assert.truthy(out:find("Read%-only file system"), out)
       assert.truthy(out:find("CapEff:%s+0000000000000000"), out)
-      counts[i] = out:match("\n(%d+)\r")
+      if out:match("\n(%d+)\r") == "2" then
+        return
+      end
     end
-    -- Those that began right after the first.
-    assert.truthy(table.concat(counts):find("2"), table.concat(counts, " "))
+    error("no task began in mounts that stood ready")
   end)
 
   it_runs("opens those of groups that share a network", function()
