@@ -49,11 +49,25 @@ end
 -- Stages that both calls of the client go through.
 local IN_BOTH = { template = true, yaml = true, labels = true }
 
+local ITEM_MAX <const> = 1000
+
+-- What a spec holds may be repeated in a message: as one can print it, and not all of it.
+local function shown(text)
+  text = require("pai.text").utf8(text):gsub("[%z\1-\8\11-\31\127]", function(c)
+    return ("\\x%02x"):format(c:byte())
+  end)
+  if #text > ITEM_MAX then
+    local last = utf8.offset(text, 0, ITEM_MAX + 1) - 1 -- before the character that is cut
+    text = text:sub(1, last) .. "..."
+  end
+  return text
+end
+
 local function fail(opts, failure, name)
   local lines = {}
   for i, item in ipairs(failure.items or { failure }) do
     local path = item.path and #item.path > 0 and table.concat(item.path, ".") .. ": " or ""
-    lines[i] = where(opts, item.line) .. path .. item.message
+    lines[i] = where(opts, item.line) .. shown(path .. item.message)
   end
   local message = table.concat(lines, "\n")
   if opts.locate and failure.stage == "template" then

@@ -108,15 +108,18 @@ def("indent", "width=4; first=False; blank=False", function(st, v, a)
   end
   return (value.truth(a.first) and pad or "") .. table.concat(lines, "\n")
 end)
+local SIZED <const> = { str = true, list = true, tuple = true, dict = true, range = true }
+
 def("truncate", "length=255; killwords=False; end='...'; leeway=None", function(_, v, a)
-  local s, ending = str(v), str(a["end"])
+  local ending = str(a["end"])
   local leeway = a.leeway == None and 5 or integer(a.leeway, "leeway")
   local length = integer(a.length, "length")
   if length < utf8.len(ending) or leeway < 0 then
     raise("AssertionError", "truncate: length is less than that of the ending")
-  elseif utf8.len(s) <= length + leeway then
-    return s
+  elseif SIZED[value.type(value.use(v))] and value.length(v) <= length + leeway then
+    return v
   end
+  local s = text.check(v, "the value to truncate")
   local cut = s:sub(1, utf8.offset(s, length - utf8.len(ending) + 1) - 1)
   if not value.truth(a.killwords) then
     cut = cut:match("^(.*) ") or cut

@@ -64,14 +64,17 @@ function M.new(items, depth)
       return depth - 1
     end,
     previtem = function()
-      return at > 1 and items[at - 1] or value.undefined("there is no previous item")
+      return at == 1 and value.undefined("there is no previous item") or items[at - 1]
     end,
     nextitem = function()
-      return at < n and items[at + 1] or value.undefined("there is no next item")
+      return at == n and value.undefined("there is no next item") or items[at + 1]
     end,
   }
   local loop = value.loop({
     length = n,
+    shown = function()
+      return ("<LoopContext %d/%d>"):format(at, n)
+    end,
     get = function(name)
       if fields[name] then
         return fields[name]()

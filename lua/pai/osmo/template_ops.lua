@@ -253,6 +253,30 @@ local function element(v, index)
   return nil
 end
 
+-- What numbers have besides methods.
+local NUMBER <const> = {
+  int = {
+    real = function(v)
+      return v
+    end,
+    imag = function()
+      return 0
+    end,
+    denominator = function()
+      return 1
+    end,
+  },
+  float = {
+    real = function(v)
+      return v
+    end,
+    imag = function()
+      return 0.0
+    end,
+  },
+}
+NUMBER.int.numerator = NUMBER.int.real
+
 local function attribute(st, v, name)
   local t = typeof(v)
   if t == "Undefined" then
@@ -261,6 +285,13 @@ local function attribute(st, v, name)
     return v.vars[name]
   elseif t == "loop" then
     return v.get(name)
+  elseif t == "function" and v.fields then -- a macro
+    return v.fields[name]
+  elseif t == "bool" or NUMBER[t] then
+    local get = (NUMBER[t] or NUMBER.int)[name]
+    if get then
+      return get(value.number(v))
+    end
   elseif t == "tuple" and v.fields and v.fields[name] ~= nil then -- a group of groupby
     return v.fields[name]
   end

@@ -158,7 +158,12 @@ end
 function STMT.FilterBlock(self, node)
   local text = self:filtered(node)
   return function(st, scope)
-    write(st, value.str(value.use(text(st, scope))), node.line, false)
+    local result = text(st, scope)
+    if type(result) ~= "string" then -- Jinja joins it with what is around it
+      local kind = value.type(value.use(result))
+      raise("TypeError", "the filters of a filter tag must give text, not a value of type %s", kind)
+    end
+    write(st, result, node.line, false)
   end
 end
 
@@ -320,13 +325,29 @@ function Compiler:macro(name, params, nodes)
     end
     return captured(st, body, inside)
   end
+  local names = {}
+  for i, param in ipairs(params) do
+    names[i] = param.name
+  end
   return function(_, scope)
-    return value.func("Macro '" .. name .. "'", function(st, args, kwargs)
+    local macro = value.func("Macro '" .. name .. "'", function(st, args, kwargs)
       st.enter()
       local text = run(st, child(st, scope), args, kwargs)
       st.leave()
       return text
     end)
+    local anonymous = name == "caller"
+    macro.fields = {
+      name = anonymous and value.None or name,
+      arguments = value.tuple(names),
+      catch_varargs = more,
+      catch_kwargs = named,
+      caller = uses_caller,
+    }
+    function macro.shown()
+      return anonymous and "<Macro anonymous>" or ("<Macro '%s'>"):format(name)
+    end
+    return macro
   end
 end
 

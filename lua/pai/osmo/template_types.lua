@@ -119,6 +119,9 @@ function M.use(v)
 end
 local use = M.use
 
+-- What stands for a float that is no number.
+local NAN <const> = {}
+
 -- Dicts: keys that Python finds equal (1, 1.0, True) are one key here, too.
 local function norm(key)
   local t = typeof(key)
@@ -136,7 +139,8 @@ local function norm(key)
   elseif t == "list" or t == "dict" then
     raise("TypeError", "unhashable type: '%s'", t)
   end
-  return use(key)
+  key = use(key)
+  return key == key and key or NAN -- which is no key of Lua's tables
 end
 
 function M.dict()

@@ -65,6 +65,9 @@ repr = function(v, depth)
   elseif t == "bigint" then
     return v.digits
   end
+  if v.shown then
+    return v.shown()
+  end
   -- Python prints an address here; a fixed text keeps two renderings alike
   return ("<%s object%s>"):format(t, v.name and " " .. v.name or "")
 end

@@ -260,7 +260,7 @@ json.dump(results, sys.stdout)
 ]==]
 
 describe("generated templates", function()
-  local FIRST, COUNT = 60000, 1200
+  local FIRST, COUNT = 60000, 2000
 
   it("render, or fail, as with Jinja", function()
     local texts = {}
