@@ -515,5 +515,22 @@ cat %s
     local driver = require("pai.store.azure").new(place, keys, { ca_file = azurite.ca_file })
     assert.equal("a", driver:list({ prefix = "" }).objects[1].key)
     assert.equal(2, asked)
+    -- what Azure itself says of a token that has ended (Blob service error codes)
+    local seen = {}
+    local blobs = assert(serve.listen({
+      handler = function(req)
+        seen[#seen + 1] = req.headers.authorization
+        if #seen == 1 then
+          return { status = 401, headers = { ["x-ms-error-code"] = "InvalidAuthenticationInfo" } }
+        end
+        return { body = "<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>" }
+      end,
+    }))
+    asked, keys.has = 0, nil
+    keys.override_url = "http://127.0.0.1:" .. blobs:port()
+    driver = require("pai.store.azure").new(place, keys, {})
+    assert.same({}, driver:list({ prefix = "" }).objects)
+    assert.same({ "Bearer " .. stale, "Bearer " .. good }, seen)
+    blobs:close()
   end)
 end)
