@@ -255,7 +255,11 @@ describe("messages", function()
     check(one_task(nil, "  timeout: {exec_timeout: 1h30m}\n"), 3, "PT1H30M")
     check(one_task("    image2: x\n    cacheSize: 150%\n"), 7, "image2")
     check(one_task("    inputs:\n    - {url: 's3://b', task: a}\n"), 8, "not both")
-    check(one_task("    outputs:\n    - url: ftp://x/y\n"), 8, "use s3, gs, swift, tos, azure or file")
+    check(
+      one_task("    outputs:\n    - url: ftp://x/y\n"),
+      8,
+      "use s3, gs, swift, tos, azure or file"
+    )
     check(one_task("    environment: {DAY: 2024-05-06}\n"), 7, "a date: put it in quotes")
     check(one_task("    inputs: [{task: grap}]\n"), 7, "no task 'grap' (did you mean 'grip'?)")
   end)
