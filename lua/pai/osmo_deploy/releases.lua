@@ -171,6 +171,30 @@ function M.add(deploy, kit)
     return smoke.checks(url)
   end
 
+  ---What the service knows that only looking can tell: whether the smoke test has passed since the
+  ---releases are as they are, and which credentials there are for workflows.
+  ---@param conf pai.osmo_deploy.Conf
+  ---@param url string
+  ---@return table[] checks
+  function deploy.service_checks(conf, url)
+    return {
+      {
+        name = "verify-hello",
+        expected = "COMPLETED since the releases are as they are",
+        hint = "pai deploy runs it again: what is done is not repeated",
+        timeout = "60s",
+        run = function()
+          local found = deploy.smoke_ready(conf, url, "hello")
+          return {
+            state = found and "ok" or "warn",
+            measured = found and ("%s %s"):format(found.workflow, found.status) or "none of them",
+          }
+        end,
+      },
+      smoke.credentials(url),
+    }
+  end
+
   ---Whether such a workflow has completed since the releases are as they are.
   ---@param conf pai.osmo_deploy.Conf
   ---@param url string

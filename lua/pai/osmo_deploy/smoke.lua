@@ -81,6 +81,25 @@ function M.checks(url)
   }
 end
 
+---The credentials that workflows can name.
+---@param url string
+---@return table check
+function M.credentials(url)
+  return {
+    name = "credentials",
+    expected = "those that workflows name",
+    hint = "pai osmo credential set NAME --type REGISTRY|DATA|GENERIC",
+    run = function()
+      local names = {}
+      for i, one in ipairs(checked(connect(url):credentials())) do
+        names[i] = one.cred_name
+      end
+      table.sort(names)
+      return { state = "ok", measured = #names > 0 and table.concat(names, ", ") or "none" }
+    end,
+  }
+end
+
 ---A workflow of that kind that completed after a time; nil also when OSMO does not answer.
 ---@param url string
 ---@param which "hello"|"gpu"

@@ -197,6 +197,8 @@ function M.service()
     name = "service",
     checks = function(ctx, inp)
       local list = ctx.osmo_deploy.smoke_checks(M.url(inp))
+      local more = ctx.osmo_deploy.service_checks(M.conf(ctx, inp), M.url(inp))
+      table.move(more, 1, #more, #list + 1, list)
       if not inp.url then
         list[#list + 1] = ctx.osmo_deploy.forward_check(M.conf(ctx, inp))
       end

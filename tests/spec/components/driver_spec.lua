@@ -135,6 +135,7 @@ describe("driver and osmo-cli", function()
   local function osmo()
     local self =
       { pools = { default = { status = "ONLINE" } }, workflow = "COMPLETED", ready = 200 }
+    self.task = "COMPLETED"
     self.server = assert(serve.listen({
       handler = function(req)
         if req.path == "/api/version" then
@@ -151,7 +152,7 @@ describe("driver and osmo-cli", function()
               groups = json.array({
                 {
                   name = "g",
-                  tasks = json.array({ { name = "t", retry_id = 0, status = self.workflow } }),
+                  tasks = json.array({ { name = "t", retry_id = 0, status = self.task } }),
                 },
               }),
             },
@@ -214,10 +215,22 @@ describe("driver and osmo-cli", function()
       { kubernetes = "green", osmo = "green", inference = "green", workload = "green" },
       states
     )
+    -- A workflow without a verdict, and one that ended well with a task that did not.
+    local checks
+    o.workflow = "RUNNING"
+    checks, r = verify()
+    assert.are.same({ 1, "red" }, { r.code, checks["workflow w-1"].state })
+    assert.are.equal("ok", checks["task t"].state)
+    o.workflow, o.task = "COMPLETED", "FAILED_EVICTED"
+    checks, r = verify()
+    assert.are.same({ 1, "ok" }, { r.code, checks["workflow w-1"].state })
+    assert.are.same({ "red", "FAILED_EVICTED" }, {
+      checks["task t"].state,
+      checks["task t"].measured,
+    })
     o.ready, o.workflow = 503, "FAILED_EVICTED"
     o.pools.default.status = "MAINTENANCE"
     c:node("two", { metadata = { labels = { ["nvidia.com/gpu.present"] = "true" } } })
-    local checks
     checks, r, states = verify()
     assert.are.equal(1, r.code)
     assert.are.same(

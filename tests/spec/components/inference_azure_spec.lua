@@ -308,6 +308,24 @@ describe("inference-azure", function()
     r = call("teardown", a, "--yes")
     assert.are.equal(0, r.code, said(r))
     assert.are.equal(1, acts())
+    local seen = azure.by_name(call("verify", a, "--json"))
+    assert.are.same({ "red", "there is none" }, {
+      seen["deployment llama-3-1-8b"].state,
+      seen["deployment llama-3-1-8b"].measured,
+    })
+    talk:check()
+  end)
+
+  api_it("teardown is red while the deployment is still there", function(a)
+    tell()
+    assert.are.equal(0, call("deploy", a).code)
+    talk:instead({
+      argv = azure.argv(about({ "deployment", "delete", "--deployment-name", "llama-3-1-8b" })),
+      cite = "az cognitiveservices account deployment delete, not done yet",
+    })
+    local r = call("teardown", a, "--yes")
+    assert.are.equal(1, r.code, said(r))
+    assert.is_truthy(r.stdout:find("still there", 1, true), r.stdout)
     talk:check()
   end)
 

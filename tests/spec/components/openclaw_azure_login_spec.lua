@@ -165,7 +165,10 @@ exec az-told "$@"
 
   it("stops when the login has no subscription, or not the one that is wanted", function()
     talk:tell(login())
-    local r = bench:pai({ "deploy", "openclaw-azure-login", "subscription=cars" }, env())
+    local r = bench:pai({ "verify", "openclaw-azure-login", "--json" }, env())
+    assert.are.equal(1, r.code)
+    assert.are.equal("red", azure.by_name(r)["Azure login"].state)
+    r = bench:pai({ "deploy", "openclaw-azure-login", "subscription=cars" }, env())
     assert.are.equal(1, r.code)
     assert.is_truthy((r.stdout .. r.stderr):find("without the subscription", 1, true), r.stdout)
     r = bench:pai({ "verify", "openclaw-azure-login", "subscription=cars" }, env())
@@ -196,6 +199,10 @@ exec az-told "$@"
     assert(require("pai.exec").run({ "git", "init", "-q", bench.dir }))
     local inside = bench.dir .. "/az"
     assert.is_truthy(folder(inside).measured:find("does not ignore it", 1, true))
+    assert.are.equal("red", folder(inside).state)
+    local file = folder(bench:write("file", ""))
+    assert.are.equal("red", file.state)
+    assert.is_truthy(file.measured:find("is no folder", 1, true))
     bench:write(".gitignore", "az\n")
     assert.are.equal("ok", folder(inside).state)
   end)

@@ -280,6 +280,13 @@ describe("osmo-k8s", function()
     o.status = "COMPLETED"
     local r = call("verify", o)
     assert.are.equal(0, r.code, r.stdout)
+    assert.is_truthy(r.stdout:find('"measured":"data, nvcr-io"', 1, true), r.stdout)
+    assert.is_truthy(r.stdout:find('"measured":"verify-hello-1 COMPLETED"', 1, true), r.stdout)
+    o.submitted, o.credentials = {}, {}
+    r = call("verify", o)
+    assert.are.equal(0, r.code, r.stdout)
+    assert.is_truthy(r.stdout:find('"measured":"none of them","ms":%d+,"name":"verify%-hello"'))
+    assert.is_truthy(r.stdout:find('"measured":"none","ms":%d+,"name":"credentials"'), r.stdout)
     fs.remove(talk.dir .. "/releases/osmo-operator.json")
     c:drop(SERVICE .. "/secrets/osmo-workflow-app-cred")
     o.server:close()

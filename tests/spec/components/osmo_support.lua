@@ -20,12 +20,18 @@ M.MINIO = "/api/v1/namespaces/minio-operator"
 ---OSMO's service: its version, its pool, and workflows that end as told.
 function M.osmo()
   local self = { status = "COMPLETED", submitted = {}, pool = "ONLINE", users = {} }
+  self.credentials = {
+    { cred_name = "nvcr-io", cred_type = "REGISTRY" },
+    { cred_name = "data", cred_type = "DATA" },
+  }
   self.server = assert(serve.listen({
     handler = function(req)
       local user = req.headers["x-osmo-user"]
       self.users[user or "nobody"] = req.path ~= "/api/version" or self.users[user or "nobody"]
       if req.path == "/api/version" then
         return { json = { major = "6", minor = "4", revision = "0", hash = "" } }
+      elseif req.path == "/api/credentials" then
+        return { json = { credentials = json.array(self.credentials) } }
       elseif req.path == "/api/pool" then
         return { json = { pools = { default = { status = self.pool } } } }
       elseif req.method == "POST" and req.path == "/api/pool/default/workflow" then
