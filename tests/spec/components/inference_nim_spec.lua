@@ -77,6 +77,14 @@ describe("inference-nim-operator preflight", function()
 end)
 
 describe("inference-nim-operator deploy", function()
+  it_deploys("stops at what is no toleration, before it makes anything", function(nim)
+    local r, seen = nim.act("deploy", { QWEN, "tolerations=spot" })
+    assert.equal(1, r.code)
+    assert.equal("red 'spot' is no toleration: KEY=VALUE:NoSchedule", seen.tolerations)
+    assert.same({}, nim.c.acts)
+    assert.same({}, nim.talk:calls("upgrade"))
+  end)
+
   it_deploys("brings up what is named, and changes nothing the second time", function(nim)
     support.answers(nim, "qwen25-14b")
     local r, seen = nim.act("deploy", {
