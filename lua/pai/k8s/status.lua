@@ -167,11 +167,23 @@ function M.is(e, reason)
   return type(e) == "table" and e.reason == reason
 end
 
+-- A server that came back from a backup counts from an older version: it refuses one of the future
+-- with 504 and this cause (apimachinery, CauseTypeResourceVersionTooLarge).
+local function is_of_the_future(e)
+  for _, cause in ipairs(e.causes or {}) do
+    if cause.reason == "ResourceVersionTooLarge" then
+      return true
+    end
+  end
+  return false
+end
+
 ---Whether what was read before is no longer to be had: 410, or a version that the server lost.
 ---@param e any
 ---@return boolean
 function M.is_gone(e)
-  return type(e) == "table" and (e.http == 410 or e.reason == "Gone" or e.reason == "Expired")
+  return type(e) == "table"
+    and (e.http == 410 or e.reason == "Gone" or e.reason == "Expired" or is_of_the_future(e))
 end
 
 return M

@@ -116,6 +116,49 @@ describe("a watch", function()
     )
   end)
 
+  local from_backup = shapes.status(504, "Timeout", "Too large resource version: 40, current: 12", {
+    causes = { { reason = "ResourceVersionTooLarge", message = "Too large resource version" } },
+    retryAfterSeconds = 0,
+  })
+  local older = shapes.pods({ pod("stays", "3"), pod("back", "9") }, "12")
+
+  api.it("goes back with a server that was restored from a backup", {
+    [PODS] = route({ shapes.pods({ pod("stays", "3"), pod("lost", "38") }, "40"), older, older }, {
+      { status = 504, json = from_backup },
+      api.stream({ { type = "ERROR", object = from_backup } }),
+      api.stream({ event("ADDED", "end", "13") }),
+    }),
+  }, function(s, c)
+    local told, versions = follow(s, c)
+    local second = { table.unpack(told, 3, 4) }
+    table.sort(second)
+    assert.same({ "ADDED back", "DELETED lost" }, second)
+    assert.equal(5, #told)
+    assert.same({ "40", "12", "12" }, versions)
+  end)
+
+  api.it("that ends at once, again and again, is trouble and no busy loop", {
+    [PODS] = route({ shapes.pods({}, "7") }, {
+      api.stream({}),
+      api.stream({}),
+      api.stream({}),
+    }),
+  }, function(s, c)
+    local troubles = {}
+    local ended, e = c:watch("pods", {
+      backoff = QUICK,
+      give_up = 3,
+      on_event = function() end,
+      on_trouble = function(trouble)
+        troubles[#troubles + 1] = trouble.code
+      end,
+    })
+    assert.is_nil(ended)
+    assert.equal("ENETWORK", e.code)
+    assert.same({ "ENETWORK", "ENETWORK" }, troubles)
+    assert.equal(4, #s.seen)
+  end)
+
   api.it("drops half a line and takes the event again", {
     [PODS] = route({ shapes.pods({}, "7") }, {
       api.stream({ event("ADDED", "a", "8"), '{"type":"ADDED","object":{"metadata":{"na' }),
