@@ -123,6 +123,23 @@ describe("exec", function()
     )
     assert.equal(2, run("fine").code)
   end)
+
+  it("is a command that Ctrl-C ends where the server has stalled", function()
+    task.run(function()
+      local argv = { pai.exe, "k8s", "exec", "--context", "c", "--kubeconfig", config() }
+      local run
+      run = assert(exec.start(table.move({ "stall", "--", "x" }, 1, 3, #argv + 1, argv), {
+        on_output = function(text, stream)
+          if stream == "stdout" then
+            assert.equal("begun", text)
+            run:kill("SIGINT")
+          end
+        end,
+      }))
+      local _, ended = run:wait("60s")
+      assert.equal("SIGINT", ended.signal)
+    end)
+  end)
 end)
 
 -- Forwards in a task until fn has done.
@@ -272,7 +289,9 @@ describe("port-forward", function()
       local ready = assert(require("pai.json").decode(line))
       assert.same({ "ready", "one" }, { ready.event, ready.pod })
       assert.equal("one:9000 HI", ask(ready.port, "hi"))
-      run:stop()
+      run:kill("SIGINT")
+      local _, ended = run:wait("60s")
+      assert.equal("SIGINT", ended.signal)
     end)
   end)
 end)
