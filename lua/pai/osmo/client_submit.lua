@@ -92,8 +92,8 @@ local function check_first(self, text, opts, variables, labels)
   return checked and true, e
 end
 
--- A dry run of what is not YAML once it is rendered leaves a FAILED_SUBMISSION run behind, too.
--- What else is wrong is the service's to say.
+-- A dry run of what is not YAML once it is rendered leaves a FAILED_SUBMISSION run behind, too; a
+-- submit of a template begins with one. What else is wrong is the service's to say.
 local function no_yaml(text, variables, labels)
   local _, e = require("pai.osmo.spec").dry_run(text, {
     variables = variables.set_variables,
@@ -219,6 +219,10 @@ function M.submit(self, opts)
     dir = dir,
     put_env = env.put,
     render = function(raw)
+      local yaml_err = self.target ~= "local" and no_yaml(raw, variables, labels)
+      if yaml_err then
+        return nil, yaml_err
+      end
       local answer, render_err = ask(raw, nil, { dry_run = "True", validation_only = validation })
       return answer and answer.spec, render_err
     end,

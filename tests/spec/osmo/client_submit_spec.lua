@@ -158,6 +158,8 @@ describe("the client of a service:", function()
       assert.same({ "flow" }, asked.name)
       assert.truthy(asked.submitted_after[1]:find("^%d%d%d%d%-%d%d%-%d%dT"))
       assert.is_nil(asked.all_users)
+      -- which a list leaves out unless it is asked for
+      assert.matches("FAILED_SUBMISSION", table.concat(asked.statuses, " "), 1, true)
     end)
 
     it("gives up after a few times", function()

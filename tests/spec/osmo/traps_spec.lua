@@ -174,6 +174,10 @@ local TRAPS <const> = {
     local code, _, said = pai_run("submit", "f.yaml", "-p", "p", "--dry-run", "--set", "n=x")
     assert.equal(1, code)
     assert.matches("not YAML after rendering", said, 1, true)
+    -- nor by a submit, which begins with a dry run
+    code, _, said = pai_run("submit", "f.yaml", "-p", "p", "--set", "n=x")
+    assert.equal(1, code)
+    assert.matches("not YAML after rendering", said, 1, true)
     assert.equal(0, #srv.calls)
     -- what else is wrong is the service's to say: a dry run checks no schema
     srv.answers["POST /api/pool/{p}/workflow"] = { json = { name = "x", spec = "a: 1\n" } }

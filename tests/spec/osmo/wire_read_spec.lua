@@ -65,6 +65,12 @@ describe("pai osmo reads", function()
       all
     )
     w:sends("list -a", route, RUNS, "GET /api/workflow?all_pools=True&all_users=True&order=DESC")
+    w:sends(
+      "list -s failed_submission",
+      route,
+      RUNS,
+      "GET /api/workflow?all_pools=True&order=DESC&statuses=FAILED_SUBMISSION"
+    )
   end)
 
   it("nothing for filters that cannot be meant", function()
