@@ -2,6 +2,7 @@
 -- Function" (docs.nvidia.com/cloud-functions); chat answers: OpenAI's "chat completion object".
 local crypto = require("pai.crypto")
 local json = require("pai.json")
+local secrecy = dofile("tests/spec/components/secrecy.lua")
 local serve = require("pai.serve")
 local support = dofile("tests/spec/run/support.lua")
 local task = require("pai.task")
@@ -49,7 +50,7 @@ local function it_asks(title, fn)
         local argv = { action, "inference-nvcf", "api=" .. origin, "--json" }
         table.move(given or {}, 1, #(given or {}), #argv + 1, argv)
         local r = bench:pai(argv, { env = env or { NGC_API_KEY = key } })
-        assert.is_nil((r.stdout .. r.stderr):find(key, 1, true))
+        secrecy.check({ texts = { key }, bench = bench, said = r.stdout .. r.stderr })
         return r
       end
       local ok, problem = pcall(fn, pai, api, key)
