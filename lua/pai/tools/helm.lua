@@ -271,24 +271,28 @@ local function wrap(ctx)
   ---@return string path of the archive
   function helm.pull(chart, opts)
     local argv = { "helm", "pull", chart, "--repo", opts.repo }
-    local env
-    if opts.password then
-      local home = ctx.fs.tempdir()
-      env = {
+    local home = opts.password and ctx.fs.tempdir()
+    local env = home
+      and {
         HELM_REPOSITORY_CONFIG = home .. "/repositories.yaml",
         HELM_REPOSITORY_CACHE = home .. "/cache",
       }
-      local add = { "helm", "repo", "add", "pai", opts.repo, "--username", opts.user }
-      add[#add + 1] = "--password-stdin"
-      ctx.exec(add, { stdin = opts.password, env = env, timeout = "2m" })
+    if home then
       argv = { "helm", "pull", "pai/" .. chart }
     end
     for _, word in ipairs({ "--version", opts.version, "--destination", opts.into }) do
       argv[#argv + 1] = word
     end
-    local ok, e = pcall(ctx.exec, argv, { env = env, timeout = "5m" })
-    if env then
-      ctx.fs.remove(ctx.fs.dirname(env.HELM_REPOSITORY_CONFIG), { recursive = true })
+    local ok, e = pcall(function()
+      if home then
+        local add = { "helm", "repo", "add", "pai", opts.repo, "--username", opts.user }
+        add[#add + 1] = "--password-stdin"
+        ctx.exec(add, { stdin = opts.password, env = env, timeout = "2m" })
+      end
+      ctx.exec(argv, { env = env, timeout = "5m" })
+    end)
+    if home then
+      ctx.fs.remove(home, { recursive = true })
     end
     if not ok then
       error(e, 0)

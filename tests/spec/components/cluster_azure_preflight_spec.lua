@@ -439,6 +439,15 @@ describe("cluster-azure preflight", function()
     talk:check()
   end)
 
+  it("misses the Terraform module where an installation is not whole", function()
+    tell()
+    local path = bench.dir .. "/components/cluster-azure/terraform/versions.tf"
+    assert.are.equal("ok", preflight()["Terraform module"].state)
+    assert(require("pai.fs").remove(path))
+    local checks, r = preflight()
+    assert.are.same({ 1, "red" }, { r.code, checks["Terraform module"].state })
+  end)
+
   it("takes Spot where its taint is tolerated", function()
     tell()
     local checks, r = preflight({ gpu_priority = "Spot", spot_tolerated = "true" })

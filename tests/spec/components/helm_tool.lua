@@ -70,6 +70,9 @@ elseif verb == "repo" and argv[2] == "add" then
   local digests = assert(io.open(dir .. "/passwords", "a"))
   digests:write(require("pai.digest").sha256(password), "\n")
   digests:close()
+  if fs.exists(dir .. "/flags/helm-add-fails") then
+    fail("looks like the repository is not a valid chart repository or cannot be reached")
+  end
 elseif verb == "pull" then
   note(true)
   local chart = argv[2]:match("[^/]+$")

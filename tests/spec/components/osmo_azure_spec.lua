@@ -272,6 +272,16 @@ describe("osmo-azure", function()
     assert.are.equal(4, #c:changed())
   end)
 
+  osmo_it("leaves no key behind where the charts' repository can't be added", function(c, o)
+    talk:set("helm-add-fails")
+    local r = call("deploy", o)
+    assert.are.equal(1, r.code)
+    assert.is_truthy(said(r):find("not a valid chart repository", 1, true), said(r))
+    secrecy.check({ texts = { key }, bench = bench, talk = talk, cluster = c, said = said(r) })
+    fs.remove(talk.dir .. "/flags/helm-add-fails")
+    assert.are.equal(0, call("deploy", o).code)
+  end)
+
   osmo_it("makes no master key beside a database that is in use", function(c, o)
     c.said = "57\n"
     local r = call("deploy", o)
