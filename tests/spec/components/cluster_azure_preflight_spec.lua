@@ -132,6 +132,7 @@ describe("cluster-azure preflight", function()
       "2.17.0",
     },
     ["no network"] = { { allowed_cidr = false }, nil, "allowed_cidr", "red", "none" },
+    ["an empty list of networks"] = { { allowed_cidr = "" }, nil, "allowed_cidr", "red", "none" },
     ["garbage among networks"] = {
       { allowed_cidr = "203.0.113.4/32,garbage" },
       nil,
@@ -438,6 +439,23 @@ describe("cluster-azure preflight", function()
     assert.are.equal(7, #json.decode(r.stdout).steps) -- osmo-azure has three
     talk:check()
   end)
+
+  it(
+    "takes names that are as long as they may be, and networks that just do not overlap",
+    function()
+      tell()
+      local checks = preflight({ resource_prefix = "robotsrobo", environment = "prod" })
+      assert.are.equal("ok", checks.names.state, checks.names.measured)
+      assert.are.equal(
+        "ok",
+        preflight({ vnet_address_space = "10.0.0.0/17" }).vnet_address_space.state
+      )
+      checks = preflight({ vnet_address_space = "192.0.0.0/8" })
+      assert.are.equal("red", checks.vnet_address_space.state)
+      checks = preflight({ vnet_address_space = "10.0.0.0/16", gpu_min = "4", gpu_max = "4" })
+      assert.are.equal("ok", checks["GPU pool"].state)
+    end
+  )
 
   it("misses the Terraform module where an installation is not whole", function()
     tell()
