@@ -73,6 +73,7 @@ local HINTS <const> = {
 -- What a connection that failed is about, as libcurl words it, and what may help.
 local NO_CONNECTION <const> = {
   { "wrong version number", "no TLS is spoken there: is it http:// that is meant?" },
+  { "SSL_connect", "the connection ended before TLS stood: is it http:// that is meant?" },
   { "Could not resolve host", "there is no such host: is the address right?" },
 }
 

@@ -139,7 +139,8 @@ describe("an answer that is none of OSMO's", function()
       all_refused({ "version" }, why, hint)
     end
     answer = { body = "x" }
-    at(w.url:gsub("http", "https"), "wrong version number", "is it http:// that is meant?")
+    -- The server's words or, where its end comes first, none.
+    at(w.url:gsub("http", "https"), "GET https://", "is it http:// that is meant?")
     srv:close()
     at(w.url, "Failed to connect", "is the service up?")
   end)
