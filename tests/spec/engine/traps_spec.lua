@@ -117,4 +117,42 @@ describe("a trap of OSMO's, in the engine:", function()
       assert.equal(2.0, t.memory, tostring(memory))
     end
   end)
+
+  it("some refusals leave a FAILED_SUBMISSION run behind, and some do not", function()
+    local function one(entry, more)
+      local w = { name = "refused", tasks = { S.sh("t", "true", entry) } }
+      for key, value in pairs(more or {}) do
+        w[key] = value
+      end
+      return S.spec(w)
+    end
+    local tasks = {}
+    for i = 1, 21 do
+      tasks[i] = S.sh("t" .. i, "true")
+    end
+    local long = ("n"):rep(65)
+    for what, case in pairs({
+      ["no YAML"] = { "workflow:\n  name: refused\n  tasks: [\n", 1 },
+      schema = { one({ args = { true } }), 1 },
+      ["length of a name"] = { one(nil, { name = long }), 1 },
+      resources = { one(nil, { resources = { default = { gpu = 900 } } }), 1 },
+      ["a credential"] = { one({ credentials = { nowhere = "/c" } }), 1 },
+      ["an input of another run"] = { one({ inputs = { { task = "nope-1:t" } } }), 1 },
+      template = { "workflow:\n  name: refused\n  tasks: {{nope}}\n", 0 },
+      label = { one(nil, { labels = { x = "" } }), 0 },
+      ["order of tasks"] = { one({ inputs = { { task = "t" } } }), 0 },
+      ["a resource that is not defined"] = { one({ resource = "big" }), 0 },
+      ["number of tasks"] = { one(nil, { tasks = tasks }), 0 },
+    }) do
+      local function left()
+        return #engine.client:list({ statuses = { "FAILED_SUBMISSION" }, limit = 1000 })
+      end
+      local before = left()
+      local status = engine:request("POST", "/api/pool/local/workflow", {
+        json = { file = case[1] },
+      })
+      assert.is_true(status >= 400, what)
+      assert.equal(before + case[2], left(), what)
+    end
+  end)
 end)
