@@ -237,6 +237,20 @@ describe("an action over components", function()
     talk:check()
   end)
 
+  it("has every action in each component, or a reason why there is none", function()
+    local dir = pai.root .. "/components/"
+    for _, name in ipairs(fs.list(dir)) do
+      local shown
+      for _, what in ipairs({ "preflight", "deploy", "verify", "teardown" }) do
+        if not fs.exists(("%s%s/%s.lua"):format(dir, name, what)) then
+          shown = shown or bench:pai({ "show", name }).stdout:lower()
+          local why = ("\n%s +there is none"):format(what)
+          assert.is_truthy(shown:find(why), name .. " has no " .. what)
+        end
+      end
+    end
+  end)
+
   it("opens only the components that are named", function()
     for _, name in ipairs({ "a", "b" }) do
       component(name)
