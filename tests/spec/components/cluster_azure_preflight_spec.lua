@@ -253,6 +253,13 @@ describe("cluster-azure preflight", function()
       "red",
       "v25.10.0 on 1.33",
     },
+    ["a Redis of which the region often has none"] = {
+      { redis_sku = "Balanced_B1" },
+      nil,
+      "Redis capacity",
+      "warn",
+      "Balanced_B1 in eastus2",
+    },
     ["a tag that is none"] = { { tags = "robots" }, nil, "tags", "red", "NAME=VALUE" },
     ["a version with long-term support only"] = {
       { kubernetes_version = "1.31" },
@@ -454,6 +461,10 @@ describe("cluster-azure preflight", function()
       assert.are.equal("red", checks.vnet_address_space.state)
       checks = preflight({ vnet_address_space = "10.0.0.0/16", gpu_min = "4", gpu_max = "4" })
       assert.are.equal("ok", checks["GPU pool"].state)
+      assert.are.equal(
+        "ok",
+        preflight({ redis_sku = "ComputeOptimized_X3" })["Redis capacity"].state
+      )
     end
   )
 

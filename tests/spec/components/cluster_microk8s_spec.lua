@@ -292,6 +292,12 @@ describe("cluster-microk8s", function()
       "in use by a program that can't be seen from here",
       checks["port 10255"].measured
     )
+    talk:remove("sudo")
+    checks = preflight()
+    assert.are.same(
+      { "red", "not root, and there is no sudo" },
+      { checks["root"].state, checks["root"].measured }
+    )
     talk:check()
   end)
 
