@@ -5,6 +5,7 @@ local M = {}
 M.ALIVE = { "SUBMITTING", "WAITING", "PROCESSING", "SCHEDULING", "INITIALIZING", "RUNNING" }
 
 M.WORKFLOW = require("pai.osmo.client_status").WORKFLOW
+M.TASK = require("pai.osmo.client_status").TASK
 
 -- What the engine itself gives as exit_code, beside the command's own 0 to 255.
 M.EXIT = {

@@ -2,32 +2,10 @@
 local json = require("pai.json")
 local listing = require("pai.engine.listing")
 local reply = require("pai.engine.reply")
+local status = require("pai.engine.status")
 local wire = require("pai.engine.wire")
 
 local M = {}
-
-local STATUSES <const> = {
-  "SUBMITTING",
-  "WAITING",
-  "PROCESSING",
-  "SCHEDULING",
-  "INITIALIZING",
-  "RUNNING",
-  "COMPLETED",
-  "RESCHEDULED",
-  "FAILED",
-  "FAILED_CANCELED",
-  "FAILED_SERVER_ERROR",
-  "FAILED_BACKEND_ERROR",
-  "FAILED_EXEC_TIMEOUT",
-  "FAILED_QUEUE_TIMEOUT",
-  "FAILED_IMAGE_PULL",
-  "FAILED_UPSTREAM",
-  "FAILED_EVICTED",
-  "FAILED_START_ERROR",
-  "FAILED_START_TIMEOUT",
-  "FAILED_PREEMPTED",
-}
 
 local FROM <const> = " FROM tasks t JOIN workflows w ON w.seq = t.workflow"
 
@@ -39,7 +17,7 @@ local function filters(engine, q, user)
     where[#where + 1] = "w.id LIKE ? ESCAPE '\\'"
     values[#values + 1] = "%" .. listing.like(id) .. "%"
   end
-  listing.one_of(where, values, "t.status", q:enum("statuses", STATUSES))
+  listing.one_of(where, values, "t.status", q:enum("statuses", status.TASK))
   listing.one_of(where, values, "w.priority", q:enum("priority", { "HIGH", "NORMAL", "LOW" }))
   local nodes = q:list("nodes")
   if #nodes > 0 then

@@ -7,8 +7,8 @@ local out = require("pai.out")
 local serve = require("pai.serve")
 local server_module = require("pai.mcp.server")
 local sessions = require("pai.mcp.http_session")
+local signals = require("pai.run.signals")
 local sse = require("pai.mcp.sse")
-local task = require("pai.task")
 local wire = require("pai.mcp.wire")
 
 local M = {}
@@ -292,15 +292,9 @@ function M.serve(server, opts)
   if not listening then
     error(e, 0)
   end
-  local done = task.event()
-  local remove = task.on_signal(function(name)
-    if name ~= "SIGWINCH" then
-      done:set()
-    end
+  signals.until_end(function()
+    opts.ready(("http://127.0.0.1:%d%s"):format(listening:port(), M.PATH))
   end)
-  opts.ready(("http://127.0.0.1:%d%s"):format(listening:port(), M.PATH))
-  done:wait()
-  remove()
   server:close()
   listening:close({ drain = "300ms" })
   return 0

@@ -1,4 +1,4 @@
--- What a run's status means to a client.
+-- The statuses of runs and tasks as the REST contract names them, and which of them are final.
 local M = {}
 
 -- Every status of a run.

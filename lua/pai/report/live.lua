@@ -6,6 +6,7 @@ local fs = require("pai.fs")
 local json = require("pai.json")
 local live_run = require("pai.report.live_run")
 local serve = require("pai.serve")
+local signals = require("pai.run.signals")
 local state = require("pai.state")
 local summary = require("pai.run.summary")
 local task = require("pai.task")
@@ -339,15 +340,9 @@ function M.serve(opts)
   if not listening then
     error(url, 0)
   end
-  local done = task.event()
-  local remove = task.on_signal(function(name)
-    if name ~= "SIGWINCH" then
-      done:set()
-    end
+  signals.until_end(function()
+    opts.ready(url)
   end)
-  opts.ready(url)
-  done:wait()
-  remove()
   self.closing = true
   listening:close({ drain = "500ms" })
   return 0

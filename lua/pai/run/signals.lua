@@ -16,6 +16,20 @@ function M.exit_code(name)
   return name == "SIGINT" and 130 or 143
 end
 
+---Waits until this process is asked to end.
+---@param ready fun() called once signals are listened to
+function M.until_end(ready)
+  local done = task.event()
+  local remove = task.on_signal(function(name)
+    if name ~= "SIGWINCH" then
+      done:set()
+    end
+  end)
+  ready()
+  done:wait()
+  remove()
+end
+
 -- Cancels the steps that wait for no program; those that do end when it has ended.
 local function cancel_tasks(run, all)
   local busy = {}
